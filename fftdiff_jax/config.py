@@ -1,0 +1,157 @@
+"""The configuration tree: frozen dataclasses, and the only place with defaults.
+
+A recipe is an instance of `Config` (see experiments/configs). It is written to config.json in a
+run's folder and into every checkpoint, so that a restorer can be rebuilt from the checkpoint alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from fftdiff_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Which pairs are read, and how crops are cut from them."""
+
+    manifest: str = "embedded"  # a CSV, or "embedded": photos that ship inside scikit-image
+    source: str = "manifest"  # "manifest" (files), "tfds" (ArrayRecord shards) or "spectra" (.npz)
+    cache_dir: str = ""  # decoded photos are kept here; empty: the user's cache folder
+    cache_gigabytes: float = 4.0  # most disk that decoded photos may take
+    crop_size: int = 64  # side of the square training crops, in pixels
+    augment: bool = True  # flips and transposes, of both photos of a pair alike
+    rendered_rain: float = 0.0  # share of the examples whose rain is rendered on the clean photo
+    workers: int = 0  # loader processes; 0: threads of the training process
+    on_bad_pair: str = "stop"  # "stop" at an unreadable pair, or "skip" and count it
+
+
+@dataclasses.dataclass(frozen=True)
+class RepresentationConfig:
+    """How a pair of photos becomes a six-channel state (spectra.py)."""
+
+    name: str = "log_ratio"  # "log_ratio", "signed_log" or "complex"
+    phase: str = "wrapped"  # "wrapped" to (-pi, pi], or "raw" in (-2 pi, 2 pi)
+    normalisation: str = "condition_aware"  # or "constant" or "per_frequency"
+    # Root mean square of |clean - rainy| by radial frequency, measured on the training pairs:
+    # first the constant term in units of sqrt(pixels), then equal steps up to 0.5 cycles a pixel.
+    # Empty: training measures it and writes it here before the first step.
+    rain_spectrum: tuple[float, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """The network (unet.py) and how it predicts (denoiser.py)."""
+
+    prediction: str = "image_consistent"  # or "direct": a UNet over the spectrum as a picture
+    fold: int = 2  # fold x fold pixels become channels before the first convolution
+    widths: tuple[int, ...] = (32, 64, 96)  # channels at each resolution
+    blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
+    self_conditioning: bool = True  # the last clean estimate is a further input
+    dtype: str = "float32"  # of the convolutions: "float32" or "bfloat16"; masters stay float32
+
+
+@dataclasses.dataclass(frozen=True)
+class DiffusionConfig:
+    """The forward process and what the network is trained to say (diffusion.py)."""
+
+    schedule: str = "cosine"
+    target: str = "clean"  # what the network's output means: "clean", "noise" or "velocity"
+    loss: str = "photo"  # L1 on the photo, or "state": mean squared error of the target
+    spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
+    perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the clean estimate
+    snr_weight_limit: float = 0.0  # min-SNR weights of the state loss; 0: constant weights
+    noisiest_share: float = 0.5  # of each batch trained at t = 1, where a restoration starts
+    condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingConfig:
+    """How photos are drawn (sampling.py); every field can be overridden at restoration."""
+
+    sampler: str = "ddim"  # "ddim", "ddpm" or "dpm_solver"
+    steps: int = 1  # network evaluations a draw
+    draws: int = 1  # samples whose mean is the restored photo
+    noise_scale: float = 1.0  # of the starting noise and of all noise added on the way
+    eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
+    guidance: float = 1.0  # weight of the condition; other than 1 wants condition dropout
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """Optimisation, and how often what is written."""
+
+    steps: int = 20_000
+    minutes: float = 0.0  # stop after so much training time, learning rate decayed to it; 0: steps
+    batch_size: int = 16  # global: over all devices of all processes
+    seed: int = 0
+    learning_rate: float = 1e-3
+    warmup_steps: int = 200
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    ema_decay: float = 0.999
+    log_every: int = 20
+    checkpoint_every: int = 500
+    evaluate_every: int = 1000
+    evaluate_photos: int = 16  # val photos (centre crops) scored at each validation
+    evaluate_crop: int = 192  # side of those centre crops
+    sample_every: int = 2000  # steps between sample pictures
+    final_evaluation_limit: int = 0  # photos scored when a run ends; 0: the whole val split
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A whole experiment."""
+
+    data: DataConfig = DataConfig()
+    representation: RepresentationConfig = RepresentationConfig()
+    model: ModelConfig = ModelConfig()
+    diffusion: DiffusionConfig = DiffusionConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Returns the tree as nested plain dictionaries, ready for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: Mapping[str, Any], kind: type = Config, where: str = "config") -> Any:
+    """Builds the frozen tree from nested dictionaries, missing fields taking their defaults.
+
+    Lists become tuples and whole numbers become floats where the field says so.
+
+    Raises:
+      UserError: a field is unknown (the nearest one is named) or has the wrong type.
+    """
+    hints = typing.get_type_hints(kind)
+    arguments = {}
+    for name, value in values.items():
+        path = f"{where}.{name}"
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1)
+            hint = f"; did you mean {where}.{near[0]}?" if near else f"; known: {', '.join(hints)}"
+            raise UserError(f"{path}: there is no such field{hint}")
+        arguments[name] = _convert(value, hints[name], path)
+    return kind(**arguments)
+
+
+def _convert(value: Any, kind: Any, path: str) -> Any:
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(value, Mapping):
+            raise UserError(f"{path}: expected a group of fields, found {value!r}")
+        return from_dict(value, typing.cast(type, kind), path)
+    if isinstance(kind, types.GenericAlias):
+        if not isinstance(value, (list, tuple)):
+            raise UserError(f"{path}: expected a list like (32, 64), found {value!r}")
+        return tuple(_convert(item, typing.get_args(kind)[0], path) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{path}: expected {kind.__name__}, found {value!r}")
+    return value
