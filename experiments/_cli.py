@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
-from absl import app
+from absl import app, logging
 
 from fftdiff_jax.errors import UserError
 
@@ -26,6 +27,24 @@ def run(main: Callable[[], int | None]) -> None:
             sys.exit(code or 0)
 
     app.run(guarded)
+
+
+def require(**values: object) -> None:
+    """Raises `UserError` for the first flag that has no value."""
+    for name, value in values.items():
+        if not value:
+            raise UserError(f"--{name} is missing (see --help)")
+
+
+def prepare_jax(compilation_cache: str) -> None:
+    """Sets up what must stand before JAX's first use: quiet logs and the compilation cache."""
+    logging.set_verbosity(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import jax
+
+    if compilation_cache:
+        jax.config.update("jax_compilation_cache_dir", os.path.expanduser(compilation_cache))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _fail(message: str, code: int = 1) -> None:

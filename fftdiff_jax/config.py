@@ -61,6 +61,7 @@ class DiffusionConfig:
     """The forward process and what the network is trained to say (diffusion.py)."""
 
     schedule: str = "cosine"
+    noise: str = "photo"  # Hermitian, as real photos are, or "independent" in every number
     target: str = "clean"  # what the network's output means: "clean", "noise" or "velocity"
     loss: str = "photo"  # L1 on the photo, or "state": mean squared error of the target
     spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
@@ -87,7 +88,6 @@ class TrainingConfig:
     """Optimisation, and how often what is written."""
 
     steps: int = 20_000
-    minutes: float = 0.0  # stop after so much training time, learning rate decayed to it; 0: steps
     batch_size: int = 16  # global: over all devices of all processes
     seed: int = 0
     learning_rate: float = 1e-3

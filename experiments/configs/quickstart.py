@@ -1,0 +1,24 @@
+"""The embedded default: trains on photos that ship inside scikit-image, with rendered rain.
+
+    python -m experiments.train --config=experiments/configs/quickstart.py --workdir=runs/quickstart
+
+Needs no download.
+"""
+
+from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, TrainingConfig
+
+
+def get_config() -> Config:
+    """Returns the experiment."""
+    return Config(
+        data=DataConfig(manifest="embedded", rendered_rain=1.0),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
+        training=TrainingConfig(
+            steps=1500,
+            warmup_steps=100,
+            ema_decay=0.995,
+            checkpoint_every=250,
+            evaluate_every=500,
+            sample_every=500,
+        ),
+    )

@@ -1,0 +1,139 @@
+"""Restores every pair of a manifest and scores it as the deraining papers do.
+
+    python -m experiments.evaluate --checkpoint=runs/mine --manifest=pairs.csv --output=scores
+
+Writes metrics.csv (one row a photo), summary.json, before_after.png, report.html and the restored
+photos. The same command again goes on where it stopped. Several step counts (--steps=1,4,20) or
+checkpoints (--compare=runs/a,runs/b) are scored one after the other and put into one table.
+Several processes share the work under srun, or with --process_index=0 --process_count=4 and so on.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from experiments import _cli
+from fftdiff_jax.data.manifest import Manifest, read_manifest
+from fftdiff_jax.errors import UserError
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
+_COMPARE = flags.DEFINE_list("compare", [], "further checkpoints for the same table")
+_MANIFEST = flags.DEFINE_string("manifest", None, "the CSV of pairs, or 'embedded'")
+_SPLIT = flags.DEFINE_string(
+    "split", None, "rows of this split only, or 'all'; left out: val, else test, else all"
+)
+_OUTPUT = flags.DEFINE_string("output", None, "folder for the results; made when missing")
+_STEPS = flags.DEFINE_list("steps", [], "network evaluations a draw, or several: 1,4,20")
+_DRAWS = flags.DEFINE_integer("draws", None, "draws whose mean is scored; 2 or more calibrate")
+_LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many pairs; 0: all", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
+_LPIPS = flags.DEFINE_bool("lpips", True, "measure LPIPS too")
+_SAVE = flags.DEFINE_bool("save_photos", True, "keep the restored photos in restored/")
+_REPORT = flags.DEFINE_bool("report", True, "write report.html")
+_RESTART = flags.DEFINE_bool("restart", False, "discard what --output holds")
+_PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
+_INDEX = flags.DEFINE_integer("process_index", None, "which process this is, from 0")
+_COUNT = flags.DEFINE_integer("process_count", None, "how many processes share the work")
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    "~/.cache/fftdiff_jax/xla",
+    "compiled programs are kept here between runs; empty: not at all",
+)
+
+
+def main() -> int:
+    """Evaluates what the flags describe."""
+    checkpoint, manifest_path, output = _CHECKPOINT.value, _MANIFEST.value, _OUTPUT.value
+    _cli.require(checkpoint=checkpoint, manifest=manifest_path, output=output)
+    steps: list[int | None] = [_whole_number("--steps", word) for word in _STEPS.value]
+    index, count = _share()
+    manifest = _read_manifest(str(manifest_path), _SPLIT.value)
+    checkpoints = [Path(name) for name in (str(checkpoint), *_COMPARE.value)]
+    for path in checkpoints:
+        if not path.expanduser().exists():
+            raise UserError(f"{path}: there is no such checkpoint; give a run's folder")
+    print(f"evaluating {len(manifest)} pairs of {manifest.path}", flush=True)
+    _cli.prepare_jax(_COMPILATION_CACHE.value)
+    from fftdiff_jax.comparison import Model, evaluate_models
+    from fftdiff_jax.restoration import Restorer
+    from fftdiff_jax.training.checkpoints import load_weights
+
+    models = []
+    for path in checkpoints:
+        params, config, step = load_weights(path)
+        models.append(Model(str(path), Restorer(params, config), params, step))
+    table = evaluate_models(
+        models,
+        manifest,
+        Path(str(output)),
+        steps=steps or [None],
+        draws=_DRAWS.value,
+        limit=_LIMIT.value,
+        seed=_SEED.value,
+        lpips=_LPIPS.value,
+        save_photos=_SAVE.value,
+        restart=_RESTART.value,
+        report=_REPORT.value,
+        process_index=index,
+        process_count=count,
+        progress=_PROGRESS.value,
+    )
+    if table is None:
+        print("this share is done; the process that ends last writes the whole")
+        return 0
+    print(table.text())
+    for path in table.files:
+        print(path)
+    return 0
+
+
+def _read_manifest(path: str, split: str | None) -> Manifest:
+    if path == "embedded":
+        from fftdiff_jax.data.embedded import embedded_manifest
+        from fftdiff_jax.data.sources import default_cache_dir
+
+        path = str(embedded_manifest(default_cache_dir()))
+    whole = read_manifest(path)
+    if split == "all" or not whole.has_splits:
+        if split not in (None, "all"):
+            raise UserError(f"{whole.path}: has no column split; leave --split out")
+        return whole
+    if split is None:
+        found = {row.split for row in whole}
+        split = next((name for name in ("val", "test") if name in found), None)
+        if split is None:
+            return whole
+        print(f"split: {split} (choose with --split)")
+    return whole.select(split)
+
+
+def _share() -> tuple[int, int]:
+    """Which process this is of how many: as the flags say, or else as srun says."""
+    index, count = _INDEX.value, _COUNT.value
+    if index is None and count is None:
+        # SLURM_STEP_NUM_TASKS is there under srun only: in a batch script SLURM_NTASKS alone is
+        # set, and one process would do one share of many and wait for nobody.
+        count = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
+        return int(os.environ.get("SLURM_PROCID", "0")) if count > 1 else 0, count
+    if index is None or count is None:
+        raise UserError("--process_index and --process_count go together; give both")
+    if not 0 <= index < count:
+        raise UserError(f"--process_index={index} of --process_count={count}: count from 0")
+    return index, count
+
+
+def _whole_number(flag: str, word: str) -> int:
+    try:
+        value = int(word)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise UserError(f"{flag}={word}: expected a whole number from 1, or several: 1,4,20")
+    return value
+
+
+if __name__ == "__main__":
+    _cli.run(main)

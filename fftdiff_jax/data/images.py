@@ -1,0 +1,331 @@
+"""Photos in and out of files: every common kind of picture becomes upright 8-bit RGB, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8, UInt16
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.files import replacing
+
+# The size at which Pillow itself refuses a picture as a decompression bomb (about 179 million).
+MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
+
+# Pillow warns at half of that; one rule, with one line, is enough.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+_ORIENTATION = 0x0112
+_SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_SUFFIXES = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF",
+    ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP", ".ppm": "PPM", ".gif": "GIF",
+}  # fmt: skip
+PHOTO_SUFFIXES = tuple(_SUFFIXES)
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """A decoded photo, and what is needed to write another one like it.
+
+    Attributes:
+      pixels: upright RGB, 0 to 255.
+      alpha: upright opacity, or None where every pixel is opaque by format.
+      grey: the file held one channel of brightness.
+      bits: 8 or 16 a channel in the file (`pixels` has 8 always).
+      file_format: Pillow's name of the format ("JPEG", "PNG", ...).
+      mode: Pillow's name of the file's pixel layout ("RGB", "P", "CMYK", ...).
+      icc: the colour profile, or None.
+      exif: the EXIF block with the orientation set to upright, or None.
+      resolution: dots an inch in x and y, or None.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    alpha: UInt8[np.ndarray, "h w"] | None = None
+    grey: bool = False
+    bits: int = 8
+    file_format: str = "PNG"
+    mode: str = "RGB"
+    icc: bytes | None = None
+    exif: bytes | None = None
+    resolution: tuple[float, float] | None = None
+
+
+def load_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
+    """Reads a photo as upright 8-bit RGB; alpha is dropped, grey is repeated, 16 bits are scaled.
+
+    Raises:
+      UserError: the file is missing, is no picture, is damaged, or is too large.
+    """
+    return decode_photo(path, str(path))
+
+
+def decode_photo(source: str | os.PathLike[str] | bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Decodes a file, or the bytes of one, as `load_photo` does; messages say `name`.
+
+    Raises:
+      UserError: as `load_photo`.
+    """
+    with _Opened(source, name) as image:
+        return _to_rgb(_upright(image))
+
+
+def photo_size(source: str | os.PathLike[str] | bytes, name: str = "") -> tuple[int, int]:
+    """Reads height and width of the upright photo from the file's head, without decoding it.
+
+    Raises:
+      UserError: the file is missing, is no picture, or is too large.
+    """
+    with _Opened(source, name or str(source)) as image:
+        width, height = image.size
+        turned = _orientation(image) >= 5
+    return (width, height) if turned else (height, width)
+
+
+def load_photo_file(path: str | os.PathLike[str]) -> Photo:
+    """Reads a photo together with all that `save_photo` gives back.
+
+    Raises:
+      UserError: as `load_photo`; also for pictures with several frames.
+    """
+    name = str(path)
+    with _Opened(path, name) as image:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":
+            raise UserError(f"{name}: holds {frames} pictures; give one photo a file")
+        mode, file_format = image.mode, image.format or "PNG"
+        bits = 16 if mode in _SIXTEEN_BIT_GREY or _png_depth(path) == 16 else 8
+        icc, resolution = image.info.get("icc_profile"), _resolution(image)
+        upright = _upright(image)
+        exif = _upright_exif(image)
+        alpha = None
+        if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
+            alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
+        grey = mode in ("1", "L", "LA", "La", *_SIXTEEN_BIT_GREY)
+        pixels = _to_rgb(upright)
+    file_format = "JPEG" if file_format == "MPO" else file_format
+    return Photo(pixels, alpha, grey, bits, file_format, mode, icc, exif, resolution)
+
+
+def save_png(path: str | os.PathLike[str], array: UInt8[np.ndarray, "h w *c"]) -> None:
+    """Writes RGB or grey pixels as a PNG, whole or not at all.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", compress_level=3)
+
+
+def save_photo(
+    path: str | os.PathLike[str],
+    pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Float[np.ndarray, "h w 3"],
+    like: Photo,
+) -> None:
+    """Writes `pixels` as `like` was: format, greyness, alpha, bit depth, colour profile, EXIF.
+
+    `pixels` are upright: uint8, uint16 over the full range, or floats in [0, 1]. A suffix that
+    names another format than `like` had wins. What a format cannot hold (alpha in a JPEG, 16 bits
+    in a WebP) is left out. Nothing is written half.
+
+    Raises:
+      UserError: the file cannot be written, or its suffix is of no known format.
+    """
+    path = Path(path)
+    file_format = _SUFFIXES.get(path.suffix.lower(), like.file_format)
+    if file_format not in _SUFFIXES.values():
+        raise UserError(f"{path}: cannot write this format; use {', '.join(PHOTO_SUFFIXES)}")
+    deep = (
+        like.bits == 16
+        and file_format in ("PNG", "TIFF")
+        and not (file_format == "TIFF" and not like.grey)
+    )
+    samples = _as_depth(pixels, 16 if deep else 8)
+    alpha = like.alpha if file_format in ("PNG", "TIFF", "WEBP") else None
+    if alpha is not None and alpha.shape != samples.shape[:2]:
+        raise UserError(f"{path}: the alpha channel has another size than the pixels")
+    icc = like.icc
+    if like.grey:
+        samples = _luma(samples)
+    elif icc is not None and like.mode == "CMYK" and file_format not in ("JPEG", "TIFF"):
+        icc = None  # a profile for inks says nothing about RGB
+    with replacing(path) as temporary:
+        if deep and file_format == "PNG":
+            _write_deep_png(temporary, samples, alpha, like, icc)
+            return
+        image = Image.fromarray(samples)
+        if like.mode == "CMYK" and file_format in ("JPEG", "TIFF"):
+            image = image.convert("CMYK")
+        if alpha is not None and not deep:
+            image.putalpha(Image.fromarray(alpha))
+        options: dict[str, Any] = {"icc_profile": icc, "exif": like.exif, "dpi": like.resolution}
+        if file_format in ("JPEG", "WEBP"):
+            options["quality"] = 95
+        if file_format == "JPEG":
+            options["subsampling"] = 0
+        if file_format == "TIFF":
+            options["compression"] = "tiff_lzw"
+        image.save(
+            temporary, format=file_format, **{k: v for k, v in options.items() if v is not None}
+        )
+
+
+class _Opened:
+    """Opens a picture's head, and turns whatever Pillow may raise into one line."""
+
+    def __init__(self, source: str | os.PathLike[str] | bytes, name: str):
+        self._source, self._name = source, name
+        self._image: Image.Image | None = None
+
+    def __enter__(self) -> Image.Image:
+        source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
+        try:
+            image = self._image = Image.open(source)
+        except Exception as error:
+            raise self._refusal(error) from error
+        if image.width * image.height > MAX_PIXELS:
+            image.close()
+            raise self._too_large()
+        return image
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if self._image is not None:
+            self._image.close()
+        if isinstance(error, Exception) and not isinstance(error, UserError):
+            raise self._refusal(error) from error
+
+    def _too_large(self) -> UserError:
+        return UserError(
+            f"{self._name}: too large, over {MAX_PIXELS // 10**6} million pixels; "
+            "cut or shrink it first"
+        )
+
+    def _refusal(self, error: Exception) -> UserError:
+        name = self._name
+        if isinstance(error, Image.DecompressionBombError):
+            return self._too_large()
+        if isinstance(error, FileNotFoundError):
+            return UserError(f"{name}: there is no such file")
+        if isinstance(error, IsADirectoryError):
+            return UserError(f"{name}: is a folder, not a photo")
+        if isinstance(error, PermissionError):
+            return UserError(f"{name}: may not be read; check its permissions")
+        if isinstance(error, UnidentifiedImageError):
+            return UserError(f"{name}: is not a picture in a known format (or is empty)")
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        return UserError(f"{name}: is damaged and cannot be decoded ({reason})")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a broken EXIF block must not cost the photo
+        return 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    image.load()
+    if _orientation(image) in range(2, 9):
+        turned = ImageOps.exif_transpose(image)
+        return image if turned is None else turned
+    return image
+
+
+def _upright_exif(image: Image.Image) -> bytes | None:
+    try:
+        exif = image.getexif()
+        if not len(exif):
+            return None
+        if _ORIENTATION in exif:
+            exif[_ORIENTATION] = 1
+        return exif.tobytes()
+    except Exception:
+        return None
+
+
+def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
+    if image.mode in _SIXTEEN_BIT_GREY:
+        values = np.asarray(image).astype(np.int64)
+        if values.size and (values.min() < 0 or values.max() > 65535):
+            raise ValueError("more than 16 bits a pixel")
+        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=-1)
+    if image.mode == "F":
+        raise ValueError("floating-point pixels; save it with 8 or 16 bits a channel")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # the direct way warns about transparency given as bytes
+    # A copy: the array must not depend on Pillow's buffer, and must be writable.
+    return np.array(image.convert("RGB"))
+
+
+def _resolution(image: Image.Image) -> tuple[float, float] | None:
+    try:
+        x, y = image.info["dpi"]
+        return (float(x), float(y)) if x > 0 and y > 0 else None
+    except Exception:
+        return None
+
+
+def _png_depth(path: str | os.PathLike[str]) -> int:
+    """Bits a sample as the PNG header says: Pillow reads 16-bit colour as 8-bit without a word."""
+    with open(path, "rb") as file:
+        head = file.read(25)
+    return head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 25 else 8
+
+
+def _as_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
+    top = 2**bits - 1
+    if pixels.dtype == np.uint8:
+        return pixels if bits == 8 else pixels.astype(np.uint16) * 257
+    if pixels.dtype == np.uint16:
+        return pixels if bits == 16 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    scaled = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, 1) * top + 0.5
+    return scaled.astype(np.uint16 if bits == 16 else np.uint8)
+
+
+def _luma(samples: np.ndarray) -> np.ndarray:
+    weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's grey
+    return (samples @ weights + 0.5).astype(samples.dtype)
+
+
+def _write_deep_png(
+    path: Path, samples: np.ndarray, alpha: np.ndarray | None, like: Photo, icc: bytes | None
+) -> None:
+    """Writes 16 bits a channel, which Pillow cannot for colour or with alpha."""
+    channels = [samples[..., None] if samples.ndim == 2 else samples]
+    if alpha is not None:
+        channels.append(alpha[..., None].astype(np.uint16) * 257)
+    pixels = np.concatenate(channels, axis=-1).astype(">u2")
+    height, width, count = pixels.shape
+    rows = pixels.reshape(height, -1).view(np.uint8)
+    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # modulo 256, as filter 2 says
+    filtered = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[count]
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    parts = [
+        b"\x89PNG\r\n\x1a\n",
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)),
+    ]
+    if icc is not None:
+        parts.append(chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc)))
+    if like.resolution is not None:
+        x, y = (round(value / 0.0254) for value in like.resolution)
+        parts.append(chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
+    if like.exif is not None:
+        parts.append(chunk(b"eXIf", like.exif.removeprefix(b"Exif\0\0")))
+    parts += [chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6)), chunk(b"IEND", b"")]
+    path.write_bytes(b"".join(parts))

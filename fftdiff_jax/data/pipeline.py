@@ -1,0 +1,338 @@
+"""Batches of crops for training, by Grain; whole pairs for evaluation.
+
+Example i of the endless stream is a pure function of (seed, i), and global batch k of size B holds
+the examples k B to (k + 1) B - 1, of which process p takes its contiguous part. So the position of
+the stream is one number, and neither restarts nor the number of processes, workers or devices
+change what an example looks like or when it comes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from absl import flags
+from jaxtyping import UInt8
+
+from fftdiff_jax.config import DataConfig
+from fftdiff_jax.data.images import load_photo
+from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.rain import RainBank
+from fftdiff_jax.data.sources import PairSource, cache_photos, open_source, pair_sizes
+from fftdiff_jax.errors import UserError
+
+# A photo takes part in an epoch once for every square of this many crop sides that it holds ...
+_SIDES_A_CROP = 4
+_MOST_CROPS = 16  # ... but no single photo fills a large share of an epoch.
+
+# Rain falls, so quarter turns of a rainy photo show what no photo shows; a few teach that the
+# direction is not always the same. A clean photo can be turned freely before rain is rendered.
+_TURNED_RAINY = 0.1
+_TURNED_CLEAN = 0.5
+
+_MOST_REPLACEMENTS = 100
+
+
+class Batch(TypedDict):
+    """The part of a global batch that belongs to this process."""
+
+    clean: UInt8[np.ndarray, "b h w 3"]
+    rainy: UInt8[np.ndarray, "b h w 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A whole pair for evaluation; `where` says its file and row, `row` is its manifest row."""
+
+    where: str
+    row: int
+    clean_path: str
+    rainy_path: str
+    clean: UInt8[np.ndarray, "h w 3"]
+    rainy: UInt8[np.ndarray, "h w 3"]
+
+
+def training_batches(
+    config: DataConfig,
+    manifest: Manifest,
+    *,
+    batch_size: int,
+    seed: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    start_batch: int = 0,
+    rain_kinds: Sequence[str] = (),
+) -> TrainingBatches:
+    """Opens the endless stream of this process's batches from global batch `start_batch` on.
+
+    Args:
+      config: what to read and how to cut it.
+      manifest: the rows to train on, of one split.
+      batch_size: of the global batch; each process gets batch_size / process_count examples.
+      seed: of the order, the crops and the rendered rain.
+      process_index: of this process, from 0.
+      process_count: how many processes share a global batch.
+      start_batch: the number of global batches that were already used.
+      rain_kinds: kinds of rendered rain (see rain.py); none: all.
+
+    Raises:
+      UserError: a setting is out of range, or a pair is bad under on_bad_pair="stop". Pairs that
+        only turn out bad when they are decoded raise it from the iterator.
+    """
+    if config.on_bad_pair not in ("stop", "skip"):
+        raise UserError(f"data.on_bad_pair: {config.on_bad_pair!r} is neither stop nor skip")
+    if not 0.0 <= config.rendered_rain <= 1.0:
+        raise UserError(f"data.rendered_rain: {config.rendered_rain} is not a share from 0 to 1")
+    if config.crop_size < 1 or config.workers < 0:
+        raise UserError("data.crop_size must be at least 1 and data.workers at least 0")
+    if batch_size < 1 or batch_size % process_count:
+        raise UserError(
+            f"training.batch_size: {batch_size} cannot be shared by {process_count} processes; "
+            "make it a multiple"
+        )
+    source = open_source(config, manifest)
+    sizes, bad = pair_sizes(source, config.crop_size, config.on_bad_pair)
+    cache_photos(source, sizes)
+    examples = _Examples(
+        source, _entries(sizes, config.crop_size), config, seed, RainBank(seed, tuple(rain_kinds))
+    )
+    return TrainingBatches(
+        examples, batch_size // process_count, process_index, process_count, start_batch, bad
+    )
+
+
+def evaluation_pairs(manifest: Manifest, limit: int | None = None) -> Iterator[Pair]:
+    """Yields whole pairs in the manifest's order, at most `limit` of them.
+
+    Raises:
+      UserError: a photo cannot be read, a row has no rainy photo, or the sizes of a pair differ.
+    """
+    for row in manifest.rows[:limit]:
+        where = manifest.where(row)
+        if row.rainy is None:
+            raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
+        try:
+            clean, rainy = load_photo(row.clean), load_photo(row.rainy)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from error
+        if clean.shape != rainy.shape:
+            raise UserError(
+                f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
+                f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
+            )
+        yield Pair(where, row.number, row.clean, row.rainy, clean, rainy)
+
+
+def cut_crop(
+    photos: Sequence[UInt8[np.ndarray, "h w 3"]],
+    size: int,
+    rng: np.random.Generator,
+    *,
+    augment: bool = True,
+    turned: float = _TURNED_RAINY,
+) -> list[UInt8[np.ndarray, "s s 3"]]:
+    """Cuts the same random square from photos of one size, flipped and turned alike.
+
+    Args:
+      photos: of the same height and width, neither less than `size`.
+      size: side of the square in pixels.
+      rng: where the randomness comes from; it is used the same way whatever is cut.
+      augment: flip each way in half of the cases, and transpose in a share `turned` of them.
+      turned: share of transposed crops; with a flip that is a quarter turn.
+    """
+    height, width = photos[0].shape[:2]
+    top = int(rng.integers(height - size + 1))
+    left = int(rng.integers(width - size + 1))
+    down, across, turn = rng.random(3) < (0.5, 0.5, turned)
+    crops = [photo[top : top + size, left : left + size] for photo in photos]
+    if augment:
+        crops = [crop[:: -1 if down else 1, :: -1 if across else 1] for crop in crops]
+        if turn:
+            crops = [crop.transpose(1, 0, 2) for crop in crops]
+    return [np.ascontiguousarray(crop) for crop in crops]
+
+
+class TrainingBatches(Iterator[Batch]):
+    """This process's batches, without an end.
+
+    Attributes:
+      position: the number of the global batch that comes next; resume with start_batch=position.
+      skipped: one message a pair that was left out, under on_bad_pair="skip".
+    """
+
+    def __init__(
+        self,
+        examples: _Examples,
+        size: int,
+        process_index: int,
+        process_count: int,
+        start_batch: int,
+        bad: Sequence[str],
+    ):
+        self.position = start_batch
+        self.skipped: dict[str, None] = dict.fromkeys(bad)
+        first = start_batch * process_count + process_index
+        self._open = [_grain_iterator(examples, size, slice(first, None, process_count))]
+        self._copied = examples.config.workers > 0
+        # At the interpreter's end too: Grain's own clean-up comes too late there, and complains.
+        self._finalizer = weakref.finalize(self, _close, self._open)
+
+    def __next__(self) -> Batch:
+        if not self._open:
+            raise StopIteration
+        batch = next(self._open[0])
+        if "failure" in batch:
+            self.close()
+            raise UserError(batch["failure"])
+        self.skipped.update(dict.fromkeys(batch["skipped"]))
+        self.position += 1
+        clean, rainy = batch["clean"], batch["rainy"]
+        if self._copied:  # workers send shared memory, of which little is there
+            clean, rainy = np.array(clean), np.array(rainy)
+        return {"clean": clean, "rainy": rainy}
+
+    def close(self) -> None:
+        """Ends the worker processes; the iterator cannot be used afterwards."""
+        self._finalizer()
+
+    def __enter__(self) -> TrainingBatches:
+        return self
+
+    def __exit__(self, *unused: object) -> None:
+        self.close()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Examples:
+    """The pure function from an example's number to its pair of crops; pickled to workers."""
+
+    source: PairSource
+    entries: np.ndarray
+    config: DataConfig
+    seed: int
+    bank: RainBank
+
+    def __call__(self, number: int, entry: int) -> dict[str, Any]:
+        rng = np.random.Generator(np.random.Philox(key=[self.seed % 2**64, number]))
+        skipped = []
+        for _ in range(_MOST_REPLACEMENTS):
+            try:
+                clean, rainy = self._crops(int(entry), rng, number)
+            except UserError as error:
+                if self.config.on_bad_pair == "stop":
+                    return {"failure": str(error)}
+                skipped.append(str(error))
+                entry = self.entries[rng.integers(len(self.entries))]
+            else:
+                return {"clean": clean, "rainy": rainy, "skipped": skipped}
+        return {"failure": f"{skipped[-1]} (and {_MOST_REPLACEMENTS} pairs in a row were bad)"}
+
+    def _crops(
+        self, index: int, rng: np.random.Generator, number: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        size, augment = self.config.crop_size, self.config.augment
+        read = self.source.has_rainy(index) and rng.random() >= self.config.rendered_rain
+        photos = [self.source.photo(index, False)]
+        if read:
+            photos.append(self.source.photo(index, True))
+        if any(photo.shape != photos[0].shape or min(photo.shape[:2]) < size for photo in photos):
+            raise UserError(f"{self.source.where(index)}: the files changed since training began")
+        turned = _TURNED_RAINY if read else _TURNED_CLEAN
+        crops = cut_crop(photos, size, rng, augment=augment, turned=turned)
+        return crops[0], crops[1] if read else self.bank.render(crops[0], rng, number)
+
+
+def _entries(sizes: dict[int, tuple[int, int]], crop_size: int) -> np.ndarray:
+    """The pairs of one epoch, larger photos several times."""
+    area = (_SIDES_A_CROP * crop_size) ** 2
+    times = [min(max(round(h * w / area), 1), _MOST_CROPS) for h, w in sizes.values()]
+    return np.repeat(np.fromiter(sizes, np.int64), times)
+
+
+def _close(iterators: list[Any]) -> None:
+    while iterators:
+        iterators.pop().close()
+
+
+def _stack(examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    for example in examples:
+        if "failure" in example:
+            return {"failure": example["failure"]}
+    return {
+        "clean": np.stack([example["clean"] for example in examples]),
+        "rainy": np.stack([example["rainy"] for example in examples]),
+        "skipped": [message for example in examples for message in example["skipped"]],
+    }
+
+
+def _grain_iterator(examples: _Examples, size: int, batches: slice) -> Any:
+    import grain  # late: it brings JAX along, which evaluation alone does not need here
+
+    # Grain shuffles epoch e by seed + e: seeds 0 and 1 would share all epochs but one.
+    shuffle_seed = int(np.random.SeedSequence(examples.seed).generate_state(1)[0])
+    workers = examples.config.workers
+    dataset = (
+        grain.MapDataset.source(examples.entries)
+        .shuffle(shuffle_seed)
+        .repeat()
+        .map_with_index(examples)
+        .batch(size, batch_fn=_stack)
+        .slice(batches)
+        .to_iter_dataset(
+            grain.ReadOptions(
+                num_threads=1 if workers else min(4, os.cpu_count() or 1),
+                prefetch_buffer_size=4 if workers else 8,
+            )
+        )
+    )
+    if not workers:
+        return iter(dataset)
+    if not flags.FLAGS.is_parsed():  # a notebook or a test: Grain's worker processes ask its flags
+        flags.FLAGS.mark_as_parsed()
+    options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
+    iterator = iter(dataset.mp_prefetch(options, worker_init_fn=_start_worker))
+    _without_signals(iterator.start_prefetch)
+    return iterator
+
+
+def _worker_signals() -> list[signal.Signals]:
+    names = ("SIGINT", "SIGTERM", "SIGUSR1")
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
+def _without_signals(start: Callable[[], None]) -> None:
+    """Starts processes that never see the signals that tell training to save and end.
+
+    A scheduler sends them to every process of a job. They are blocked while the workers start,
+    since a blocked signal stays pending here and a new process inherits the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        start()
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _worker_signals())
+    try:
+        start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _start_worker(index: int = 0, count: int = 1) -> None:
+    """Runs first in every worker process: training alone answers signals and ends workers."""
+    del index, count
+    for number in _worker_signals():
+        signal.signal(number, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)

@@ -1,0 +1,381 @@
+"""Rain rendered onto clean photos, from a drizzle to five directions of a storm.
+
+Rain is a sum of layers, each one a field of oriented streaks between 0 and 1. Two ways of making a
+field cover what data sets of rain look like: *sparse* streaks (impulses at random places, blurred
+along a line; Garg and Nayar's drops seen during an exposure, Rain100L, Rain100H) and *texture*
+(white noise, blurred along a line, then cut at a level: the recipe of image editors behind Rain800
+and Rain1400). The blur is applied in the frequency domain, where a soft line of length L, width s
+and direction d is sinc(L f.d) exp(-2 pi^2 s^2 |f x d|^2): any angle at no cost, and fields that
+tile. All lengths are in pixels.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import scipy.fft
+from jaxtyping import Float32, UInt8
+
+from fftdiff_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class StreakLayer:
+    """One depth of the rain.
+
+    Attributes:
+      length: of a streak, in pixels.
+      width: standard deviation across a streak, in pixels.
+      angle: degrees from the vertical, positive to the right going down.
+      spread: standard deviation of the angle from streak to streak, in degrees.
+      density: sparse layers: streaks in 1000 pixels; texture: share of the pixels that rain covers.
+      opacity: of the strongest streaks, 0 to 1.
+      texture: cut noise instead of separate streaks.
+    """
+
+    length: float
+    width: float
+    angle: float
+    spread: float
+    density: float
+    opacity: float
+    texture: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class RainStyle:
+    """What one rain looks like.
+
+    Attributes:
+      kind: one of `KINDS`.
+      layers: from far to near.
+      brightness: of the light that streaks carry, 0 to 1.
+      tint: factors of red, green and blue.
+      blend: "screen", "add" (clipped) or "cover" (streaks hide what lies behind them).
+      veil: opacity of the mist between the layers, 0 to 1.
+      shade: how much of the streaks' mean light is taken away from the whole photo, 0 to 1, as
+        where an editor lays a grey noise layer over it.
+      contrast: of the photo behind the rain, about mid-grey.
+    """
+
+    kind: str
+    layers: tuple[StreakLayer, ...]
+    brightness: float = 1.0
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    blend: str = "screen"
+    veil: float = 0.0
+    shade: float = 0.0
+    contrast: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class RainField:
+    """Rain before it meets a photo: the share of streak light in every pixel, 0 to 255.
+
+    `mean` is the share's mean, 0 to 1, over the whole rain that a cut was taken from.
+    """
+
+    style: RainStyle
+    coverage: UInt8[np.ndarray, "h w"]
+    mean: float
+
+
+def sample_style(rng: np.random.Generator, kind: str | None = None) -> RainStyle:
+    """Draws a style of `kind`, or of a kind drawn evenly from `KINDS`.
+
+    Raises:
+      UserError: there is no such kind.
+    """
+    if kind is None:
+        kind = KINDS[int(rng.integers(len(KINDS)))]
+    if kind not in _LAYERS:
+        raise UserError(f"there is no kind of rain {kind!r}; known: {', '.join(KINDS)}")
+    tint = 1.0 + 0.03 * rng.uniform(-1.0, 1.0, 3)
+    weights = {"storm": (0.3, 0.5, 0.2), "mist": (0.3, 0.1, 0.6)}.get(kind, (0.5, 0.2, 0.3))
+    veil = {"mist": (0.05, 0.4), "downpour": (0.0, 0.12), "shower": (0, 0.1)}.get(kind, (0, 0.04))
+    # Half of the Rain800 pairs differ in tone as well: darker shadows, brighter lights.
+    toned = kind == "downpour" and rng.random() < 0.5
+    return RainStyle(
+        kind,
+        tuple(_LAYERS[kind](rng)),
+        brightness=float(rng.uniform(0.7, 1.0)),
+        tint=(float(tint[0]), float(tint[1]), float(tint[2])),
+        blend=str(rng.choice(("screen", "add", "cover"), p=weights)),
+        veil=float(rng.uniform(*veil)),
+        shade=float(rng.uniform(0.3, 1.0)) if toned else 0.0,
+        contrast=float(rng.uniform(0.95, 1.2)) if toned else 1.0,
+    )
+
+
+def render_rain(
+    clean: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, style: RainStyle | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Returns the photo in the rain; without a style one is drawn.
+
+    Raises:
+      UserError: the photo is not RGB with 8 bits.
+    """
+    if clean.ndim != 3 or clean.shape[2] != 3 or clean.dtype != np.uint8:
+        raise UserError(f"rain is rendered on uint8 (h, w, 3), found {clean.dtype} {clean.shape}")
+    style = sample_style(rng) if style is None else style
+    return blend_rain(clean, rain_field(rng, clean.shape[:2], style))
+
+
+def rain_field(rng: np.random.Generator, shape: tuple[int, int], style: RainStyle) -> RainField:
+    """Renders the layers of a style on (h, w) pixels."""
+    height, width = (scipy.fft.next_fast_len(max(n, 16), real=True) for n in shape)
+    through = np.ones((height, width), np.float32)
+    for layer in style.layers:
+        through *= 1.0 - layer.opacity * _streaks(rng, (height, width), layer)
+    coverage = (255.0 * (1.0 - through) + 0.5).astype(np.uint8)
+    return RainField(style, coverage[: shape[0], : shape[1]], float(coverage.mean() / 255.0))
+
+
+def blend_rain(
+    clean: UInt8[np.ndarray, "h w 3"], rain: RainField, gain: float = 1.0
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Lays rain of the photo's size over it; `gain` multiplies the streaks' opacity."""
+    style = rain.style
+    light = 255.0 * style.brightness * np.asarray(style.tint, np.float32)
+    photo = clean.astype(np.float32)
+    if style.contrast != 1.0 or style.shade:
+        photo = (photo - 127.5) * style.contrast + 127.5 - style.shade * rain.mean * light
+    if style.veil:
+        photo += style.veil * (0.85 * light - photo)
+    share = np.minimum(rain.coverage * np.float32(gain / 255.0), 1.0)[..., None]
+    if style.blend == "add":
+        photo += share * light
+    elif style.blend == "cover":
+        photo += share * (light - photo)
+    else:
+        photo += share * light * (1.0 - photo / 255.0)
+    return (np.clip(photo, 0.0, 255.0) + 0.5).astype(np.uint8)
+
+
+@dataclasses.dataclass(frozen=True)
+class RainBank:
+    """Rain for many small crops at little cost: cuts from tiles that many examples share.
+
+    Example i of the stream takes its tile from a set of `tiles` that changes every `refresh`
+    examples, so that the cost of a tile is shared and yet no rain lasts for the whole training.
+    What example i gets is a pure function of (seed, i).
+
+    Attributes:
+      seed: of the tiles.
+      kinds: the kinds of rain to draw from.
+      tiles: how many tiles are in use at a time.
+      refresh: examples between two sets of tiles.
+    """
+
+    seed: int
+    kinds: tuple[str, ...] = ()
+    tiles: int = 96
+    refresh: int = 16_384
+
+    def __post_init__(self) -> None:
+        for kind in self.kinds:
+            if kind not in _LAYERS:
+                raise UserError(f"there is no kind of rain {kind!r}; known: {', '.join(KINDS)}")
+
+    def render(
+        self, clean: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, example: int
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """Returns the crop in the rain of example number `example`."""
+        height, width = clean.shape[:2]
+        side = max(256, 1 << (max(height, width) - 1).bit_length())
+        number = example // self.refresh * self.tiles + int(rng.integers(self.tiles))
+        tile = _tile(self.seed, self.kinds or KINDS, number, side)
+        top, left = rng.integers(side, size=2)
+        rows = (top + np.arange(height)) % side
+        columns = (left + np.arange(width)) % side
+        if rng.random() < 0.5:
+            columns = columns[::-1]
+        coverage = tile.coverage[rows[:, None], columns]
+        cut = dataclasses.replace(tile, coverage=coverage)
+        return blend_rain(clean, cut, gain=float(rng.uniform(0.7, 1.2)))
+
+
+@functools.lru_cache(maxsize=256)
+def _tile(seed: int, kinds: tuple[str, ...], number: int, side: int) -> RainField:
+    rng = np.random.default_rng((0x7A11, seed, number))
+    style = sample_style(rng, kinds[int(rng.integers(len(kinds)))])
+    return rain_field(rng, (side, side), style)
+
+
+def _streaks(
+    rng: np.random.Generator, shape: tuple[int, int], layer: StreakLayer
+) -> Float32[np.ndarray, "h w"]:
+    """One layer's field in [0, 1]; it tiles in both directions."""
+    variants = 3 if layer.spread > 0 else 1
+    angles = layer.angle + layer.spread * rng.standard_normal(variants)
+    lengths = layer.length * rng.uniform(0.7, 1.3, variants)
+    spectrum = np.zeros((shape[0], shape[1] // 2 + 1), np.complex64)
+    for angle, length in zip(angles, lengths, strict=True):
+        if layer.texture:
+            sources = rng.standard_normal(shape, np.float32)
+        else:
+            sources = _impulses(rng, shape, layer.density / variants)
+            # A streak that does not overlap others peaks at its own strength.
+            sources *= length * layer.width * math.sqrt(2.0 * math.pi)
+        spectrum += scipy.fft.rfft2(sources) * _line_blur(shape, length, layer.width, angle)
+    field = scipy.fft.irfft2(spectrum, s=shape)
+    if layer.texture:
+        return _cut_at_level(rng, field, layer.density)
+    return np.clip(field, 0.0, 1.0, out=field)
+
+
+def _impulses(
+    rng: np.random.Generator, shape: tuple[int, int], density: float
+) -> Float32[np.ndarray, "h w"]:
+    count = int(rng.poisson(density * shape[0] * shape[1] / 1000.0))
+    field = np.zeros(shape, np.float32)
+    strengths = rng.uniform(0.35, 1.0, count).astype(np.float32)
+    np.add.at(field.reshape(-1), rng.integers(field.size, size=count), strengths)
+    return field
+
+
+def _cut_at_level(
+    rng: np.random.Generator, field: Float32[np.ndarray, "h w"], share: float
+) -> Float32[np.ndarray, "h w"]:
+    """Keeps the brightest `share` of the pixels, with a soft or a hard shoulder."""
+    sample = field.reshape(-1)[:: max(1, field.size // 8192)]
+    low, high = np.quantile(sample, (1.0 - share, 1.0 - share * rng.uniform(0.02, 0.15)))
+    field -= low
+    field /= max(float(high - low), 1e-6)
+    return np.clip(field, 0.0, 1.0, out=field)
+
+
+@functools.lru_cache(maxsize=4)
+def _frequencies(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    rows = scipy.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
+    return rows, scipy.fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
+
+
+def _line_blur(
+    shape: tuple[int, int], length: float, width: float, angle: float
+) -> Float32[np.ndarray, "h f"]:
+    """Transfer function of a soft line of unit mass: its ends fade over a tenth of its length."""
+    rows, columns = _frequencies(shape)
+    down, right = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along = rows * np.float32(down) + columns * np.float32(right)
+    across = columns * np.float32(down) - rows * np.float32(right)
+    fade = np.exp(
+        np.float32(-2.0 * math.pi**2) * ((0.1 * length * along) ** 2 + (width * across) ** 2)
+    )
+    return np.sinc(np.float32(0.85 * length) * along).astype(np.float32) * fade
+
+
+def _drizzle(rng: np.random.Generator) -> list[StreakLayer]:
+    return [
+        StreakLayer(
+            length=rng.uniform(6, 22),
+            width=rng.uniform(0.45, 0.8),
+            angle=rng.normal(0, 14),
+            spread=rng.uniform(0.5, 3),
+            density=rng.uniform(0.6, 5),
+            opacity=rng.uniform(0.15, 0.6),
+        )
+    ]
+
+
+def _single(rng: np.random.Generator) -> list[StreakLayer]:
+    """Rain100L: fine bright streaks of one direction."""
+    angle, length, width = rng.normal(0, 18), rng.uniform(18, 50), rng.uniform(0.5, 1.2)
+    near = StreakLayer(
+        length, width, angle, rng.uniform(0, 2), rng.uniform(0.4, 2.5), rng.uniform(0.35, 0.95)
+    )
+    far = StreakLayer(0.5 * length, 0.5, angle, 1.0, rng.uniform(0.5, 4), 0.4 * near.opacity)
+    return [far, near] if rng.random() < 0.5 else [near]
+
+
+def _shower(rng: np.random.Generator) -> list[StreakLayer]:
+    """Rain1400: cut noise of any slant and of many magnitudes."""
+    angle, length = rng.uniform(-50, 50), rng.uniform(12, 60)
+    return [
+        StreakLayer(
+            length,
+            min(rng.uniform(0.5, 1.6), length / 20),  # shorter ones look like blots, not rain
+            angle,
+            rng.uniform(0, 2),
+            rng.uniform(0.05, 0.4),
+            rng.uniform(0.25, 0.9),
+            texture=True,
+        )
+    ]
+
+
+def _downpour(rng: np.random.Generator) -> list[StreakLayer]:
+    """Rain800: dense layers of short and of broader streaks."""
+    angle, length, width = rng.normal(0, 16), rng.uniform(8, 32), rng.uniform(0.6, 1.4)
+    opacity = rng.uniform(0.22, 0.65)
+    far = StreakLayer(
+        0.8 * length,
+        min(0.7 * width, length / 25),
+        angle,
+        1.5,
+        rng.uniform(0.1, 0.4),
+        0.6 * opacity,
+        True,
+    )
+    near = StreakLayer(length, width, angle + rng.normal(0, 2), 2.0, rng.uniform(1, 6), opacity)
+    return [far, near]
+
+
+def _storm(rng: np.random.Generator) -> list[StreakLayer]:
+    """Rain100H: long, bright streaks, dense, in up to five directions."""
+    directions = int(rng.integers(1, 6))
+    centre, fan = rng.normal(0, 12), rng.uniform(8, 22)
+    opacity, total = rng.uniform(0.3, 0.9), rng.uniform(3, 11)
+    return [
+        StreakLayer(
+            length=rng.uniform(15, 70),
+            width=rng.uniform(0.5, 1.5),
+            angle=centre + fan * (number - 0.5 * (directions - 1)) + rng.normal(0, 2),
+            spread=rng.uniform(0, 2),
+            density=total / directions,
+            opacity=opacity * rng.uniform(0.6, 1.0),
+        )
+        for number in range(directions)
+    ]
+
+
+def _mist(rng: np.random.Generator) -> list[StreakLayer]:
+    """Heavy rain far away: faint, fine texture, to be seen through a veil."""
+    angle, length = rng.normal(0, 15), rng.uniform(8, 30)
+    texture = StreakLayer(
+        length, rng.uniform(0.5, 1.2), angle, 2.0, rng.uniform(0.2, 0.5),
+        rng.uniform(0.1, 0.4), True,
+    )  # fmt: skip
+    near = StreakLayer(
+        1.5 * length, rng.uniform(0.6, 1.2), angle, 1.0, rng.uniform(0.3, 3), rng.uniform(0.2, 0.7)
+    )
+    return [texture, near]
+
+
+def _near(rng: np.random.Generator) -> list[StreakLayer]:
+    """Few drops close to the lens: broad, long, out of focus, before a finer rain."""
+    angle = rng.normal(0, 15)
+    broad = StreakLayer(
+        rng.uniform(25, 90), rng.uniform(1.5, 3.5), angle, 2.0, rng.uniform(0.1, 0.8),
+        rng.uniform(0.15, 0.6),
+    )  # fmt: skip
+    fine = StreakLayer(
+        rng.uniform(8, 30), rng.uniform(0.5, 1.0), angle, 2.0, rng.uniform(0.5, 5),
+        rng.uniform(0.2, 0.7),
+    )  # fmt: skip
+    return [fine, broad]
+
+
+_LAYERS = {
+    "drizzle": _drizzle,
+    "single": _single,
+    "shower": _shower,
+    "downpour": _downpour,
+    "storm": _storm,
+    "mist": _mist,
+    "near": _near,
+}
+KINDS = tuple(_LAYERS)

@@ -1,0 +1,198 @@
+"""Where pairs come from: one interface to files, ArrayRecord shards and exported spectra.
+
+All sources give the same decoded photos for the same manifest, so the pipeline gives the same
+batches whichever is chosen.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fftdiff_jax.config import DataConfig
+from fftdiff_jax.data.cache import PhotoCache, file_key
+from fftdiff_jax.data.images import load_photo, photo_size
+from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.errors import UserError
+
+
+class PairSource(abc.ABC):
+    """Numbered pairs whose decoded photos are cached.
+
+    Subclasses say how a photo is found and decoded; `rainy` is False for the clean photo of pair
+    `index` and True for the rainy one. Sources can be pickled, for worker processes.
+    """
+
+    cache: PhotoCache
+
+    @abc.abstractmethod
+    def __len__(self) -> int: ...
+
+    @abc.abstractmethod
+    def where(self, index: int) -> str:
+        """Says which file and row pair `index` is, for messages."""
+
+    @abc.abstractmethod
+    def has_rainy(self, index: int) -> bool:
+        """Whether the pair has a rainy photo, or rain is to be rendered on the clean one."""
+
+    @abc.abstractmethod
+    def size(self, index: int, rainy: bool) -> tuple[int, int]:
+        """Height and width of a photo without decoding it; raises UserError where it is bad."""
+
+    @abc.abstractmethod
+    def key(self, index: int, rainy: bool) -> str:
+        """Names this version of a photo in the cache."""
+
+    @abc.abstractmethod
+    def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
+        """Decodes a photo; raises UserError where it is bad."""
+
+    def photo(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
+        """Returns a photo, read-only, from the cache where it can.
+
+        Raises:
+          UserError: it cannot be read; the message begins with the row.
+        """
+        try:
+            key = self.key(index, rainy)
+            return self.cache.photo(key, lambda: self.decode(index, rainy))
+        except UserError as error:
+            raise UserError(f"{self.where(index)}: {error}") from error
+        except OSError as error:
+            raise UserError(f"{self.where(index)}: {error.filename}: {error.strerror}") from error
+
+    def pair_size(self, index: int, crop_size: int) -> tuple[int, int]:
+        """Returns the pair's (height, width) from the files' heads.
+
+        Raises:
+          UserError: a photo is bad, the sizes differ, or the pair is smaller than a crop.
+        """
+        try:
+            height, width = self.size(index, False)
+            if self.has_rainy(index) and (other := self.size(index, True)) != (height, width):
+                raise UserError(
+                    f"the clean photo is {width} x {height} and the rainy one "
+                    f"{other[1]} x {other[0]} pixels; they must be equal"
+                )
+            if min(height, width) < crop_size:
+                raise UserError(
+                    f"the photo of {width} x {height} pixels is smaller than a crop of "
+                    f"{crop_size}; lower data.crop_size or leave the pair out"
+                )
+        except UserError as error:
+            raise UserError(f"{self.where(index)}: {error}") from error
+        return height, width
+
+
+class ManifestSource(PairSource):
+    """The pairs of a manifest, read from their files."""
+
+    def __init__(self, manifest: Manifest, cache: PhotoCache):
+        self.manifest = manifest
+        self.cache = cache
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def where(self, index: int) -> str:
+        return self.manifest.where(self.manifest.rows[index])
+
+    def has_rainy(self, index: int) -> bool:
+        return self.manifest.rows[index].rainy is not None
+
+    def size(self, index: int, rainy: bool) -> tuple[int, int]:
+        return photo_size(self._path(index, rainy))
+
+    def key(self, index: int, rainy: bool) -> str:
+        path = self._path(index, rainy)
+        try:
+            return file_key(path)
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: there is no such file") from error
+
+    def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
+        return load_photo(self._path(index, rainy))
+
+    def _path(self, index: int, rainy: bool) -> str:
+        row = self.manifest.rows[index]
+        path = row.rainy if rainy else row.clean
+        if path is None:
+            raise UserError("has no rainy photo; its rain is to be rendered")
+        return path
+
+
+def default_cache_dir() -> Path:
+    """The user's own cache folder for this package."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "fftdiff_jax"
+
+
+def photo_cache(config: DataConfig) -> PhotoCache:
+    """The cache that a configuration asks for."""
+    folder = Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
+    return PhotoCache(folder / "photos", config.cache_gigabytes)
+
+
+def open_source(config: DataConfig, manifest: Manifest) -> PairSource:
+    """Opens the pairs of `manifest` where `config.source` says.
+
+    Raises:
+      UserError: there is no such source, or it was not prepared for this manifest.
+    """
+    cache = photo_cache(config)
+    if config.source == "manifest":
+        return ManifestSource(manifest, cache)
+    if config.source == "tfds":
+        from fftdiff_jax.data.rain_pairs import TfdsSource
+
+        return TfdsSource(manifest, cache)
+    if config.source == "spectra":
+        from fftdiff_jax.data.export import SpectraSource
+
+        return SpectraSource(manifest, cache)
+    raise UserError(f"data.source: {config.source!r} is none of manifest, tfds, spectra")
+
+
+def pair_sizes(
+    source: PairSource, crop_size: int, on_bad_pair: str
+) -> tuple[dict[int, tuple[int, int]], list[str]]:
+    """Reads the size of every pair, in parallel; returns sizes by index, and what is bad.
+
+    Raises:
+      UserError: the first bad pair, where `on_bad_pair` is "stop"; or all pairs are bad.
+    """
+
+    def checked(index: int) -> tuple[int, int] | str:
+        try:
+            return source.pair_size(index, crop_size)
+        except UserError as error:
+            if on_bad_pair == "stop":
+                raise
+            return str(error)
+
+    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
+        results = list(pool.map(checked, range(len(source))))
+    sizes = {index: result for index, result in enumerate(results) if isinstance(result, tuple)}
+    bad = [result for result in results if isinstance(result, str)]
+    if not sizes:
+        raise UserError(f"no pair can be used; the first: {bad[0]}")
+    return sizes, bad
+
+
+def cache_photos(
+    source: PairSource, sizes: dict[int, tuple[int, int]]
+) -> Iterator[tuple[int, bool]]:
+    """Plans the cache for these pairs and lists the photos, each once, as (index, rainy)."""
+    photos = [(i, rainy) for i in sizes for rainy in (False, True)[: 1 + source.has_rainy(i)]]
+    keys: dict[str, tuple[int, bool]] = {}
+    for index, rainy in photos:
+        keys.setdefault(source.key(index, rainy), (index, rainy))
+    source.cache.plan(list(keys), [sizes[index] for index, _ in keys.values()])
+    return iter(keys.values())
