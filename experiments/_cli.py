@@ -29,11 +29,11 @@ def run(main: Callable[[], int | None]) -> None:
     app.run(guarded)
 
 
-def require(**values: object) -> None:
-    """Raises `UserError` for the first flag that has no value."""
-    for name, value in values.items():
-        if not value:
-            raise UserError(f"--{name} is missing (see --help)")
+def require(name: str, value: str | None) -> str:
+    """The value of a flag; `UserError` when there is none."""
+    if not value:
+        raise UserError(f"--{name} is missing (see --help)")
+    return value
 
 
 def prepare_jax(compilation_cache: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib.util
 import sys
 from pathlib import Path
-
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from typing import Any
 
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
@@ -33,20 +32,30 @@ def load_config(path: str, overrides: list[str]) -> Config:
     Raises:
       UserError: no such file, no get_config in it, or an override that does not fit.
     """
-    config = _read(path)
-    # ml_collections checks names and types, but sets fields in place: the frozen tree goes through
-    # a ConfigDict and back.
-    values = flags.FlagValues()
-    tree = ConfigDict(configuration.to_dict(config))
-    config_flags.DEFINE_config_dict("config", tree, flag_values=values)
+    tree = configuration.to_dict(_read(path))
     for word in overrides:
-        if "=" not in word:
+        name, equals, text = word.lstrip("-").partition("=")
+        if not equals:
             raise UserError(f"{word}: an override looks like --config.training.steps=100")
-        try:
-            values(["config", "--" + word.lstrip("-")])
-        except (flags.Error, KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{word}: {_reason(word, error, tree)}") from error
-    return configuration.from_dict(tree.to_dict())
+        _assign(tree, name.split(".")[1:], text, word)
+    return configuration.from_dict(tree)
+
+
+def _assign(tree: dict[str, Any], names: list[str], text: str, word: str) -> None:
+    """Sets one field; `from_dict` checks names and types of the whole tree afterwards."""
+    *groups, field = names
+    for name in groups:
+        group = tree.setdefault(name, {})
+        if not isinstance(group, dict):
+            raise UserError(f"{word}: {name} is a field, not a group of fields")
+        tree = group
+    if isinstance(tree.get(field), str):
+        tree[field] = text
+        return
+    try:
+        tree[field] = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
+    except (ValueError, SyntaxError):
+        tree[field] = text
 
 
 def _read(path: str) -> Config:
@@ -73,18 +82,3 @@ def _read(path: str) -> Config:
     if not isinstance(config, Config):
         raise UserError(f"--config {path}: get_config() must return a fftdiff_jax.config.Config")
     return config
-
-
-def _reason(word: str, error: Exception, tree: ConfigDict) -> str:
-    """One line: the nearest field for a wrong name, the expected type for a wrong value."""
-    group: object = tree
-    *parents, _ = names = word.lstrip("-").split("=")[0].split(".")[1:]
-    for name, full in zip(names, range(len(names)), strict=True):
-        if not isinstance(group, ConfigDict) or name not in group:
-            known = list(group.keys()) if isinstance(group, ConfigDict) else []
-            near = difflib.get_close_matches(name, known, n=1)
-            where = ".".join(["config", *parents[:full]])
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            return f"{where} has no field {name}; {hint}"
-        group = group[name]
-    return f"expected {type(group).__name__} like {group!r} ({str(error).splitlines()[0]})"

@@ -46,12 +46,13 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 
 def main() -> int:
     """Evaluates what the flags describe."""
-    checkpoint, manifest_path, output = _CHECKPOINT.value, _MANIFEST.value, _OUTPUT.value
-    _cli.require(checkpoint=checkpoint, manifest=manifest_path, output=output)
+    checkpoint = _cli.require("checkpoint", _CHECKPOINT.value)
+    manifest_path = _cli.require("manifest", _MANIFEST.value)
+    output = _cli.require("output", _OUTPUT.value)
     steps: list[int | None] = [_whole_number("--steps", word) for word in _STEPS.value]
     index, count = _share()
-    manifest = _read_manifest(str(manifest_path), _SPLIT.value)
-    checkpoints = [Path(name) for name in (str(checkpoint), *_COMPARE.value)]
+    manifest = _read_manifest(manifest_path, _SPLIT.value)
+    checkpoints = [Path(name) for name in (checkpoint, *_COMPARE.value)]
     for path in checkpoints:
         if not path.expanduser().exists():
             raise UserError(f"{path}: there is no such checkpoint; give a run's folder")
@@ -68,7 +69,7 @@ def main() -> int:
     table = evaluate_models(
         models,
         manifest,
-        Path(str(output)),
+        Path(output),
         steps=steps or [None],
         draws=_DRAWS.value,
         limit=_LIMIT.value,
@@ -92,10 +93,11 @@ def main() -> int:
 
 def _read_manifest(path: str, split: str | None) -> Manifest:
     if path == "embedded":
+        from fftdiff_jax.config import DataConfig
         from fftdiff_jax.data.embedded import embedded_manifest
-        from fftdiff_jax.data.sources import default_cache_dir
+        from fftdiff_jax.data.sources import cache_folder
 
-        path = str(embedded_manifest(default_cache_dir()))
+        path = str(embedded_manifest(cache_folder(DataConfig())))
     whole = read_manifest(path)
     if split == "all" or not whole.has_splits:
         if split not in (None, "all"):

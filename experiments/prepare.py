@@ -15,6 +15,8 @@ written with a split by scene. Without --root an existing FILE.csv is taken. Lay
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from absl import flags
 
 from experiments._cli import run
@@ -31,17 +33,60 @@ CHECK = flags.DEFINE_bool("check", True, "Decode every photo and leave bad pairs
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "Pairs smaller than this are left out.")
 VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "Share of the pairs for the split val.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the split.")
+TFDS = flags.DEFINE_bool("tfds", False, "Write ArrayRecord shards, for data.source=tfds.")
+SPECTRA = flags.DEFINE_bool(
+    "export_spectra",
+    False,
+    "Write .npz files of all spectra and a CSV, for data.source=spectra.",
+)
+STATISTICS = flags.DEFINE_bool(
+    "statistics", False, "Measure magnitudes and phases of the train pairs (a JSON and a picture)."
+)
+flags.DEFINE_alias("export-spectra", "export_spectra")
 flags.mark_flag_as_required("output")
 
 
 def main() -> None:
+    from fftdiff_jax.errors import UserError
+
+    assert OUTPUT.value is not None  # absl requires it
     if ROOT.value is not None:
-        _prepare()
+        _prepare(ROOT.value, OUTPUT.value)
+    elif not (TFDS.value or SPECTRA.value or STATISTICS.value):
+        raise UserError(
+            "nothing to do; give --layout and --root to write a manifest, or --tfds, "
+            "--export_spectra or --statistics to read one"
+        )
+    if TFDS.value:
+        from fftdiff_jax.data.rain_pairs import build_rain_pairs
+
+        print(f"tfds: {build_rain_pairs(OUTPUT.value, _bar('tfds'))}")
+    if SPECTRA.value:
+        from fftdiff_jax.data.export import export_spectra
+
+        print(f"spectra: {export_spectra(OUTPUT.value, _bar('spectra'))}")
+    if STATISTICS.value:
+        _measure(OUTPUT.value)
 
 
-def _prepare() -> None:
+def _measure(path: str) -> None:
+    from fftdiff_jax.data.manifest import read_manifest
+    from fftdiff_jax.data.statistics import measure_statistics, write_statistics
+
+    manifest = read_manifest(path, "train")
+    statistics = measure_statistics(manifest, progress=_bar("statistics"))
+    text, picture = write_statistics(statistics, path)
+    print(f"rain spectrum: {tuple(statistics['rain_spectrum'])}")
+    print(f"statistics: {text} and {picture}")
+
+
+def _bar(name: str) -> Callable[[Iterable, int], Iterable]:
     from tqdm import tqdm
 
+    return lambda items, total: tqdm(items, total=total, desc=name, unit="pair", mininterval=0.5)
+
+
+def _prepare(root: str, output: str) -> None:
     from fftdiff_jax.data.preparation import prepare_manifest
     from fftdiff_jax.errors import UserError
 
@@ -49,8 +94,8 @@ def _prepare() -> None:
         raise UserError(f"--layout is missing; one of {', '.join(_LAYOUTS)}")
     report = prepare_manifest(
         LAYOUT.value,
-        ROOT.value,
-        OUTPUT.value,
+        root,
+        output,
         crop_size=CROP_SIZE.value,
         clean=CLEAN.value,
         rainy=RAINY.value,
@@ -58,7 +103,7 @@ def _prepare() -> None:
         check=CHECK.value,
         val_share=VAL_SHARE.value,
         seed=SEED.value,
-        progress=lambda items, total: tqdm(items, total=total, desc="pairs", unit="pair"),
+        progress=_bar("pairs"),
     )
     for split, count in report.splits.items():
         print(f"{split or 'pairs'}: {count} pairs of {report.scenes_by_split[split]} scenes")

@@ -29,13 +29,12 @@ _OVERRIDES: list[str] = []
 
 def main() -> int:
     """Runs the training that the flags describe."""
-    _cli.require(config=_CONFIG.value, workdir=_WORKDIR.value)
-    config = _config.load_config(_CONFIG.value, _OVERRIDES)
-    print(f"training {config.training.steps} steps into {_WORKDIR.value}", flush=True)
+    workdir = Path(_cli.require("workdir", _WORKDIR.value))
+    config = _config.load_config(_cli.require("config", _CONFIG.value), _OVERRIDES)
+    print(f"training {config.training.steps} steps into {workdir}", flush=True)
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.training.loop import train
 
-    workdir = Path(_WORKDIR.value)
     summary = train(config, workdir, progress=_PROGRESS.value)
     print(f"finished: {workdir}")
     if summary:

@@ -186,11 +186,10 @@ def power_by_frequency(difference: Float[np.ndarray, "h w c"]) -> Float[np.ndarr
     spectrum = fft.rfft2(difference.astype(np.float32), axes=(0, 1), norm="ortho")
     power = np.square(np.abs(spectrum)).mean(axis=-1)
     frequency = np.hypot(fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None, :])
-    # Half of a real photo's spectrum is left out, being the mirror image of the other half.
+    # Half of a real photo's spectrum is left out, being the mirror image of the other half. The
+    # first column is its own mirror image (so is the last of an even width, beyond every ring).
     weight = np.full(power.shape, 2.0)
     weight[:, 0] = 1
-    if width % 2 == 0:
-        weight[:, -1] = 1
     weight[0, 0] = 0
     rings = np.digitize(frequency, FREQUENCIES) - 1
     inside = rings < len(FREQUENCIES) - 1

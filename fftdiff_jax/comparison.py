@@ -14,9 +14,11 @@ from typing import Any
 from jaxtyping import PyTree
 
 from fftdiff_jax.data.manifest import Manifest
-from fftdiff_jax.evaluation import PhotoRestorer, evaluate, weights_digest
+from fftdiff_jax.evaluation import PhotoRestorer, evaluate, load_photos, weights_digest
 from fftdiff_jax.files import write_text
-from fftdiff_jax.results import SCORES
+from fftdiff_jax.results import SCORES, ResultFolder, read_results
+
+REPORTED_PHOTOS = 6  # to compare by hand in report.html, over all entries; two an entry at least
 
 _HEADINGS = ("PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "LPIPS")
 
@@ -40,9 +42,10 @@ class Model:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One row of the table: a name, its result folder, and its summary."""
+    """One row of the table: a name, what was evaluated, its result folder, and its summary."""
 
     name: str
+    restorer: PhotoRestorer
     folder: Path
     summary: dict[str, Any]
 
@@ -123,7 +126,7 @@ def evaluate_models(
             if summary is None:
                 complete = False
                 continue
-            entries.append(Entry(name, folder, summary))
+            entries.append(Entry(name, model.restorer, folder, summary))
     if not complete:
         return None
     files = [entries[0].folder / name for name in ("metrics.csv", "summary.json")]
@@ -131,7 +134,29 @@ def evaluate_models(
     if several:
         files = [output_dir / "comparison.csv", output_dir / "comparison.json"]
         _write_tables(entries, *files)
+    if report:
+        files.append(output_dir / "report.html")
+        _write_report(files[-1], entries, manifest)
     return Comparison(tuple(entries), tuple(files))
+
+
+def _write_report(path: Path, entries: Sequence[Entry], manifest: Manifest) -> None:
+    from fftdiff_jax.report import Section, Shown, write_report  # Matplotlib, late
+
+    ends = max(1, REPORTED_PHOTOS // len(entries) // 2)
+    sections = []
+    for entry in entries:
+        summary, results = read_results(entry.folder)
+        results = results[: summary["num_images"]]
+        ranked = sorted(results, key=lambda result: result.gain)
+        chosen = ranked[:ends] + ranked[max(ends, len(ranked) - ends) :]
+        settings = {name: summary[name] for name in ("steps", "draws", "seed")}
+        folder = ResultFolder(entry.folder)
+        shown = [
+            Shown(r, *load_photos(entry.restorer, manifest, folder, r, **settings)) for r in chosen
+        ]
+        sections.append(Section(entry.name, summary, results, shown))
+    write_report(path, sections)
 
 
 def _write_tables(entries: Sequence[Entry], table: Path, details: Path) -> None:

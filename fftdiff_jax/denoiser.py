@@ -13,11 +13,12 @@ How far the decoded noisy photo can be trusted is alpha, so the UNet sees y + al
 
 from __future__ import annotations
 
+import typing
 from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, PyTree
 
 from fftdiff_jax import diffusion, spectra
 from fftdiff_jax.config import Config
@@ -102,6 +103,22 @@ class Denoiser(nn.Module):
         pictures = jnp.concatenate(seen, axis=-1) - 0.5
         photo = rainy + self.unet(pictures, level)
         return Prediction(self.representation.encode(photo, rainy), photo, photo)
+
+
+def predict(
+    config: Config,
+    params: PyTree,
+    noisy: Float[Array, "b h w 6"],
+    rainy: Float[Array, "b h w 3"],
+    t: Float[Array, " b"],
+    estimate: Float[Array, "b h w 3"],
+    keep_condition: Bool[Array, " b"] | None = None,
+) -> Prediction:
+    """Applies the denoiser that `config` describes with these parameters; see `Denoiser`."""
+    prediction = Denoiser(config).apply(
+        {"params": params}, noisy, rainy, t, estimate, keep_condition
+    )
+    return typing.cast(Prediction, prediction)
 
 
 def _hide(

@@ -77,7 +77,7 @@ class LinearSchedule:
         return jnp.sqrt(-jnp.expm1(2 * jnp.log(self.alpha(t))))
 
 
-SCHEDULES = {"cosine": CosineSchedule, "linear": LinearSchedule}
+SCHEDULES: dict[str, type[Schedule]] = {"cosine": CosineSchedule, "linear": LinearSchedule}
 TARGETS = ("clean", "noise", "velocity")
 
 
@@ -86,6 +86,12 @@ def make_schedule(name: str) -> Schedule:
     if name not in SCHEDULES:
         raise UserError(f"diffusion.schedule is {name!r}; known: {', '.join(SCHEDULES)}")
     return SCHEDULES[name]()
+
+
+def require_target(target: str) -> None:
+    """Raises `UserError` unless `target` names what a network may be trained to predict."""
+    if target not in TARGETS:
+        raise UserError(f"diffusion.target is {target!r}; known: {', '.join(TARGETS)}")
 
 
 def log_snr(schedule: Schedule, t: Float[Array, ...]) -> Float[Array, ...]:
@@ -112,13 +118,12 @@ def to_target(
     target: str,
 ) -> Float[Array, b * d]:
     """What a network of this target should say: x, eps or v = alpha eps - sigma x."""
+    require_target(target)
     if target == "clean":
         return x
     if target == "noise":
         return noise
-    if target == "velocity":
-        return alpha * noise - sigma * x
-    raise UserError(f"diffusion.target is {target!r}; known: {', '.join(TARGETS)}")
+    return alpha * noise - sigma * x
 
 
 def to_clean(
@@ -129,13 +134,12 @@ def to_clean(
     target: str,
 ) -> Float[Array, b * d]:
     """The clean x that a prediction implies: the inverse of `to_target` given z_t."""
+    require_target(target)
     if target == "clean":
         return prediction
     if target == "noise":
         return (noisy - sigma * prediction) / alpha
-    if target == "velocity":
-        return alpha * noisy - sigma * prediction
-    raise UserError(f"diffusion.target is {target!r}; known: {', '.join(TARGETS)}")
+    return alpha * noisy - sigma * prediction
 
 
 def to_noise(

@@ -271,11 +271,12 @@ def load_photos(
 def _write_before_after(path: Path, shown: Sequence[tuple[PhotoResult, Triple]]) -> None:
     from fftdiff_jax import plots  # Matplotlib, which scores do without
 
+    ranks = {1: [""], 2: ["worst: ", "best: "], 3: ["worst: ", "median: ", "best: "]}
     rows = []
-    for result, (rainy, restored, clean) in shown:
+    for rank, (result, (rainy, restored, clean)) in zip(ranks[len(shown)], shown, strict=True):
         top, left = (max(0, (side - SHOWN_SIDE) // 2) for side in clean.shape[:2])
         middle = np.s_[top : top + SHOWN_SIDE, left : left + SHOWN_SIDE]
-        label = f"{Path(result.file).name}, {result.gain:+.2f} dB"
+        label = f"{rank}{Path(result.file).name}\n{result.gain:+.2f} dB"
         captions = [
             f"{scores['psnr_y']:.2f} dB, SSIM {scores['ssim_y']:.3f}"
             for scores in (result.rainy, result.restored)

@@ -9,7 +9,6 @@ agree where they overlap, because their starting noise is cut from one noise pho
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
 
 from fftdiff_jax import diffusion, sampling, spectra
 from fftdiff_jax.config import Config, SamplingConfig
-from fftdiff_jax.denoiser import Denoiser
+from fftdiff_jax.denoiser import predict
 from fftdiff_jax.errors import UserError
 
 TILE = 256  # side of a tile, in pixels
@@ -38,7 +37,6 @@ def make_tile_sampler(
     Photos are float32 (b, h, w, 3) in [0, 1], noise is standard normal of the same shape, and the
     result is clipped to [0, 1].
     """
-    denoiser = Denoiser(config)
     schedule = diffusion.make_schedule(config.diffusion.schedule)
     sampler = sampling.make_sampler(sampling_config.sampler, sampling_config.eta)
     guidance = sampling_config.guidance
@@ -55,12 +53,12 @@ def make_tile_sampler(
     ) -> Float[Array, "b h w 3"]:
         def denoise(noisy, t, estimate):
             times = jnp.full(rainy.shape[:1], t)
-            apply = functools.partial(denoiser.apply, {"params": params}, noisy, rainy, times)
-            seen = apply(estimate)
+            seen = predict(config, params, noisy, rainy, times, estimate)
             if guidance == 1.0:
                 return sampling.Estimate(seen.state, seen.photo)
             # Ho and Salimans 2022, eq. 6, on the clean state: away from what needs no condition.
-            blind = apply(estimate, jnp.zeros(rainy.shape[:1], bool))
+            nothing = jnp.zeros(rainy.shape[:1], bool)
+            blind = predict(config, params, noisy, rainy, times, estimate, nothing)
             state = blind.state + guidance * (seen.state - blind.state)
             return sampling.Estimate(state, representation.decode(state, rainy))
 
@@ -134,11 +132,22 @@ class Restorer:
         Raises:
           UserError: not an 8-bit RGB photo, or fewer than one draw or step.
         """
-        mean = np.zeros(photo.shape, np.float32)
+        return to_uint8(self.mean_float(photo, draws=draws, steps=steps, seed=seed))
+
+    def mean_float(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        *,
+        draws: int | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> Float[np.ndarray, "h w 3"]:
+        """The restored photo in [0, 1], one draw in memory at a time."""
         count = self.default_draws if draws is None else draws
+        mean = np.zeros(photo.shape, np.float32)
         for draw in self._draws(photo, count, steps, seed):
             mean += draw / count
-        return _to_uint8(mean)
+        return mean
 
     def sample(
         self,
@@ -149,7 +158,7 @@ class Restorer:
         seed: int = 0,
     ) -> UInt8[np.ndarray, "n h w 3"]:
         """The single draws, rounded to 8 bits."""
-        return _to_uint8(self.sample_float(photo, draws=draws, steps=steps, seed=seed))
+        return to_uint8(self.sample_float(photo, draws=draws, steps=steps, seed=seed))
 
     def sample_float(
         self,
@@ -294,5 +303,6 @@ def _tile_weights(side: int) -> dict[int, Float[np.ndarray, " t"]]:
     }
 
 
-def _to_uint8(photo: Float[np.ndarray, "*n h w 3"]) -> UInt8[np.ndarray, "*n h w 3"]:
+def to_uint8(photo: Float[np.ndarray, "*n h w 3"]) -> UInt8[np.ndarray, "*n h w 3"]:
+    """Rounds photos in [0, 1] to the 8-bit values they are saved with."""
     return np.round(np.clip(photo, 0, 1) * 255).astype(np.uint8)

@@ -201,9 +201,11 @@ def sample(
     def one_step(carry, i):
         noisy, last = carry
         estimate = denoise(noisy, times[i], last.memory)
-        near = [Level(levels.alpha[j], levels.sigma[j]) for j in (jnp.maximum(i - 1, 0), i, i + 1)]
+        before, now, after = (
+            Level(levels.alpha[j], levels.sigma[j]) for j in (jnp.maximum(i - 1, 0), i, i + 1)
+        )
         added = noise_scale * draw_noise(jax.random.fold_in(key, i))
-        noisy = sampler.step(noisy, estimate.clean, last.clean, tuple(near), added)
+        noisy = sampler.step(noisy, estimate.clean, last.clean, (before, now, after), added)
         return (noisy, estimate), estimate if trajectory else None
 
     # At t = 0 sigma is 0, so the last move lands on the last estimate.

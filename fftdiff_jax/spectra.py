@@ -101,14 +101,16 @@ def rain_strength(
 
 
 def measure_rain_spectrum(
-    clean: Float[Array, "n h w 3"], rainy: Float[Array, "n h w 3"]
+    clean: Float[Array | np.ndarray, "n h w 3"], rainy: Float[Array | np.ndarray, "n h w 3"]
 ) -> tuple[float, ...]:
     """Root mean square of |X - Y| over pairs, tabulated for `rain_strength`.
 
     Knots below the crops' own lowest frequency continue the power law of the two knots above.
     """
     height, width = clean.shape[-3:-1]
-    power = np.asarray(jnp.mean(jnp.square(jnp.abs(to_spectrum(clean - rainy))), axis=(0, -1)))
+    power = np.asarray(
+        jnp.mean(jnp.square(jnp.abs(to_spectrum(jnp.asarray(clean - rainy)))), axis=(0, -1))
+    )
     frequency = radial_frequency(height, width)[..., 0]
     constant = math.sqrt(float(power[frequency == 0][0]) / (height * width))
     octave = np.log2(np.maximum(frequency, 1e-9))

@@ -82,12 +82,16 @@ def decode_photo(source: str | os.PathLike[str] | bytes, name: str) -> UInt8[np.
 def photo_size(source: str | os.PathLike[str] | bytes, name: str = "") -> tuple[int, int]:
     """Reads height and width of the upright photo from the file's head, without decoding it.
 
+    The orientation of a PNG whose EXIF block comes after its pixels is not seen.
+
     Raises:
       UserError: the file is missing, is no picture, or is too large.
     """
     with _Opened(source, name or str(source)) as image:
         width, height = image.size
-        turned = _orientation(image) >= 5
+        # Asking a PNG for EXIF that does not come before the pixels would decode all of it.
+        known = image.format != "PNG" or "exif" in image.info
+        turned = known and _orientation(image) >= 5
     return (width, height) if turned else (height, width)
 
 

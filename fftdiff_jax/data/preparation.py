@@ -140,7 +140,7 @@ def prepare_manifest(
         scenes=len(set(groups)),
         scenes_by_split=by_split,
         near_duplicates=_clusters(names, alike),
-        leaks=sorted({(names[i], names[j]) for i, j in alike if splits[i] != splits[j]}),  # type: ignore[arg-type]
+        leaks=[[names[i], names[j]] for i, j in alike if splits[i] != splits[j]],
         refused=refused,
         refused_csv=str(refused_csv) if refused else "",
         unpaired=[str(path) for path in found.unpaired],

@@ -75,8 +75,13 @@ class PairSource(abc.ABC):
           UserError: a photo is bad, the sizes differ, or the pair is smaller than a crop.
         """
         try:
-            height, width = self.size(index, False)
-            if self.has_rainy(index) and (other := self.size(index, True)) != (height, width):
+            height, width = other = self.size(index, False)
+            if self.has_rainy(index):
+                other = self.size(index, True)
+            if other == (width, height) and height != width:  # turned, but not by the head alone?
+                height, width = self.decode(index, False).shape[:2]
+                other = self.decode(index, True).shape[:2]
+            if other != (height, width):
                 raise UserError(
                     f"the clean photo is {width} x {height} and the rainy one "
                     f"{other[1]} x {other[0]} pixels; they must be equal"
@@ -128,16 +133,12 @@ class ManifestSource(PairSource):
         return path
 
 
-def default_cache_dir() -> Path:
-    """The user's own cache folder for this package."""
+def cache_folder(config: DataConfig) -> Path:
+    """Where decoded and embedded photos are kept: `config.cache_dir`, or the user's own folder."""
+    if config.cache_dir:
+        return Path(config.cache_dir).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "fftdiff_jax"
-
-
-def photo_cache(config: DataConfig) -> PhotoCache:
-    """The cache that a configuration asks for."""
-    folder = Path(config.cache_dir).expanduser() if config.cache_dir else default_cache_dir()
-    return PhotoCache(folder / "photos", config.cache_gigabytes)
 
 
 def open_source(config: DataConfig, manifest: Manifest) -> PairSource:
@@ -146,7 +147,7 @@ def open_source(config: DataConfig, manifest: Manifest) -> PairSource:
     Raises:
       UserError: there is no such source, or it was not prepared for this manifest.
     """
-    cache = photo_cache(config)
+    cache = PhotoCache(cache_folder(config) / "photos", config.cache_gigabytes)
     if config.source == "manifest":
         return ManifestSource(manifest, cache)
     if config.source == "tfds":

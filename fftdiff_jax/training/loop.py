@@ -7,6 +7,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,14 +20,15 @@ from jaxtyping import Array, PyTree, UInt8
 from tqdm import tqdm
 
 from fftdiff_jax import config as configuration
-from fftdiff_jax import metrics, spectra
+from fftdiff_jax import diffusion, metrics, sampling, spectra
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.embedded import embedded_manifest
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, read_manifest
+from fftdiff_jax.data.sources import cache_folder
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import write_text
+from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restoration import Restorer, make_tile_sampler
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.log import RunLog
@@ -66,6 +68,7 @@ def train(config: Config, workdir: Path, *, progress: bool = True) -> dict[str, 
         a number.
     """
     workdir = workdir.expanduser().absolute()
+    _require_known(config)
 
     # ---- data ---------------------------------------------------------------------------------
     manifest = _open_manifest(config)
@@ -263,18 +266,20 @@ def _device_batches(config: Config, manifest: Manifest, first: int) -> Iterator[
         yield Batch(batch["clean"].reshape(shape), batch["rainy"].reshape(shape))
 
 
+def _require_known(config: Config) -> None:
+    """Raises `UserError` for a name that no registry knows, before anything is read or written."""
+    spectra.make_representation(config.representation)
+    spectra.make_noise(config.diffusion.noise)
+    diffusion.make_schedule(config.diffusion.schedule)
+    diffusion.require_target(config.diffusion.target)
+    sampling.make_sampler(config.sampling.sampler)
+    make_train_step(config)
+
+
 def _open_manifest(config: Config) -> Manifest:
     if config.data.manifest == "embedded":
-        return read_manifest(embedded_manifest(cache_folder(config)))
+        return read_manifest(embedded_manifest(cache_folder(config.data)))
     return read_manifest(config.data.manifest)
-
-
-def cache_folder(config: Config) -> Path:
-    """Where decoded and embedded photos are kept between runs."""
-    if config.data.cache_dir:
-        return Path(config.data.cache_dir).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "fftdiff_jax"
 
 
 def _validation_set(manifest: Manifest) -> Manifest | None:
@@ -333,7 +338,7 @@ def _require_same(config: Config, before: Config, workdir: Path) -> None:
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
             flat |= _flat(value, f"{prefix}{name}.")
@@ -350,10 +355,17 @@ def _evaluate(
     # Late: the report and its figures are not needed to train.
     from fftdiff_jax.evaluation import evaluate
 
-    return evaluate(
+    folder = workdir / "evaluation"
+    summary = evaluate(
         Restorer.from_checkpoint(workdir),
         validation_set,
-        workdir,
+        folder,
         limit=config.training.final_evaluation_limit or None,
+        restart=True,
+        save_photos=False,
         progress=progress,
     )
+    for name in ("summary.json", "before_after.png"):
+        with replacing(workdir / name) as temporary:
+            shutil.copyfile(folder / name, temporary)
+    return summary

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, Int, PyTree, UInt8
 
 from fftdiff_jax import diffusion, metrics, spectra
 from fftdiff_jax.config import Config
-from fftdiff_jax.denoiser import Denoiser, Prediction
+from fftdiff_jax.denoiser import Prediction, predict
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 
@@ -28,8 +28,8 @@ LOSSES = ("photo", "state")
 class Batch(NamedTuple):
     """Pairs of crops, one slice a device."""
 
-    clean: UInt8[Array, "b h w 3"]
-    rainy: UInt8[Array, "b h w 3"]
+    clean: UInt8[Array | np.ndarray, "d b h w 3"]
+    rainy: UInt8[Array | np.ndarray, "d b h w 3"]
 
 
 class Noised(NamedTuple):
@@ -56,7 +56,7 @@ def noise_examples(config: Config, batch: Batch, key: Array, offset: Int[Array, 
     Times are 1 for `noisiest_share` of the examples; for the others they are evenly spread over
     (0, 1) with one random shift a batch, which lowers the loss's variance (Kingma et al. 2021).
     """
-    clean, rainy = batch.clean.astype(jnp.float32) / 255, batch.rainy.astype(jnp.float32) / 255
+    clean, rainy = (jnp.asarray(crops, jnp.float32) / 255 for crops in batch)
     count = clean.shape[0]
     representation = spectra.make_representation(config.representation)
     schedule = diffusion.make_schedule(config.diffusion.schedule)
@@ -94,8 +94,7 @@ def first_estimates(config: Config, params: PyTree, examples: Noised) -> Float[A
     if later.size == 0:
         return examples.rainy
     rainy, noise = examples.rainy[later], examples.noise[later]
-    denoiser = Denoiser(config)
-    guess = denoiser.apply({"params": params}, noise, rainy, jnp.ones(later.size), rainy)
+    guess = predict(config, params, noise, rainy, jnp.ones(later.size), rainy)
     return examples.rainy.at[later].set(jax.lax.stop_gradient(guess.photo))
 
 
@@ -144,13 +143,14 @@ def make_train_step(config: Config) -> TrainStep:
     """
     if config.diffusion.loss not in LOSSES:
         raise UserError(f"diffusion.loss is {config.diffusion.loss!r}; known: {', '.join(LOSSES)}")
-    denoiser, optimizer = Denoiser(config), make_optimizer(config.training)
+    optimizer = make_optimizer(config.training)
     base_key = jax.random.key(config.training.seed)
 
     def loss_of(params: PyTree, examples: Noised, perceptual: PyTree) -> Float[Array, ""]:
         estimate = first_estimates(config, params, examples)
-        prediction = denoiser.apply(
-            {"params": params},
+        prediction = predict(
+            config,
+            params,
             examples.noisy,
             examples.rainy,
             examples.t,

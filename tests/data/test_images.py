@@ -1,0 +1,246 @@
+"""Every common kind of picture in, and the same kind out."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, PngImagePlugin
+from tests.data.trees import photo, save
+
+from fftdiff_jax.data import images
+from fftdiff_jax.errors import UserError
+
+
+def exif_with(orientation, **more):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for tag, value in more.items():
+        exif[int(tag[1:], 16)] = value
+    return exif
+
+
+def srgb():
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def test_a_plain_png_is_read_exactly(tmp_path):
+    pixels = photo(21, 34)
+    loaded = images.load_photo(save(tmp_path / "a.png", pixels))
+    np.testing.assert_array_equal(loaded, pixels)
+    assert loaded.dtype == np.uint8
+    assert loaded.flags.writeable
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
+    upright = photo(20, 30)
+    # How a camera stores an upright scene for each orientation, by the EXIF standard's table.
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.transpose(1, 0, 2),
+        6: np.rot90(upright),
+        7: upright[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(upright, -1),
+    }[orientation]
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif_with(orientation))
+    np.testing.assert_array_equal(images.load_photo(path), upright)
+    assert images.photo_size(path) == (20, 30)
+
+
+def test_grey_is_repeated(tmp_path):
+    grey = photo(16, 16)[..., 0]
+    loaded = images.load_photo(save(tmp_path / "a.png", grey))
+    np.testing.assert_array_equal(loaded, np.repeat(grey[..., None], 3, axis=-1))
+
+
+def test_sixteen_bit_grey_is_scaled(tmp_path):
+    values = np.array([[0, 257, 32768, 65535]] * 4, np.uint16)
+    loaded = images.load_photo(save(tmp_path / "a.png", values))
+    np.testing.assert_array_equal(loaded[0, :, 0], [0, 1, 128, 255])
+
+
+def test_alpha_is_dropped_without_compositing(tmp_path):
+    pixels = photo(16, 16)
+    alpha = np.zeros((16, 16, 1), np.uint8)
+    path = save(tmp_path / "a.png", np.concatenate([pixels, alpha], axis=-1))
+    np.testing.assert_array_equal(images.load_photo(path), pixels)
+
+
+@pytest.mark.parametrize("transparency", [None, 3, bytes([0, 128, 255])])
+def test_palettes_become_their_colours(tmp_path, transparency):
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30, 200, 100, 50])
+    image.putpixel((2, 5), 2)
+    options = {} if transparency is None else {"transparency": transparency}
+    image.save(tmp_path / "a.png", **options)
+    loaded = images.load_photo(tmp_path / "a.png")
+    assert loaded[0, 0].tolist() == [10, 20, 30]
+    assert loaded[5, 2].tolist() == [200, 100, 50]
+
+
+def test_cmyk_and_bilevel_are_read(tmp_path):
+    Image.new("CMYK", (9, 7), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+    red = images.load_photo(tmp_path / "a.jpg")
+    assert red.shape == (7, 9, 3)
+    assert (abs(red[0, 0].astype(int) - [255, 0, 0]) <= 3).all()
+    Image.new("1", (9, 7), 1).save(tmp_path / "b.png")
+    assert (images.load_photo(tmp_path / "b.png") == 255).all()
+
+
+def test_decoding_bytes_equals_reading_the_file(tmp_path):
+    path = save(tmp_path / "a.jpg", photo(30, 20))
+    np.testing.assert_array_equal(
+        images.decode_photo(path.read_bytes(), "name"), images.load_photo(path)
+    )
+
+
+def test_save_png_leaves_nothing_behind_when_it_fails(tmp_path):
+    with pytest.raises((UserError, TypeError)):
+        images.save_png(tmp_path / "a.png", np.zeros((2, 2, 7), np.float32))
+    assert list(tmp_path.iterdir()) == []
+
+
+def restored(tmp_path, path, change=0):
+    """Reads a photo, changes its pixels, writes it as it was, and opens the result."""
+    like = images.load_photo_file(path)
+    out = tmp_path / "out" / path.name
+    images.save_photo(out, np.clip(like.pixels.astype(int) + change, 0, 255).astype(np.uint8), like)
+    assert [p.name for p in out.parent.iterdir()] == [path.name]
+    return like, Image.open(out)
+
+
+def test_a_jpeg_keeps_profile_exif_and_resolution_and_is_upright(tmp_path):
+    path = tmp_path / "a.jpg"
+    exif = exif_with(6, x010f="Maker", x9003="2024:01:02 03:04:05")
+    Image.fromarray(photo(40, 60)).save(path, exif=exif, icc_profile=srgb(), dpi=(300, 300))
+    like, out = restored(tmp_path, path)
+    assert out.format == "JPEG"
+    assert out.size == (40, 60)  # stored as 60 wide, 40 high, and turned
+    assert out.getexif()[0x0112] == 1
+    assert out.getexif()[0x010F] == "Maker"
+    assert out.info["icc_profile"] == srgb()
+    assert tuple(round(v) for v in out.info["dpi"]) == (300, 300)
+    assert np.abs(np.asarray(out).astype(int) - like.pixels).mean() < 3
+
+
+def test_grey_stays_grey(tmp_path):
+    grey = photo(20, 20)[..., 1]
+    path = save(tmp_path / "a.png", grey)
+    _, out = restored(tmp_path, path)
+    assert out.mode == "L"
+    np.testing.assert_array_equal(np.asarray(out), grey)
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_alpha_is_given_back(tmp_path, suffix):
+    pixels = photo(20, 24)
+    alpha = np.tile(np.arange(24, dtype=np.uint8) * 10 + 5, (20, 1))
+    rgba = np.concatenate([pixels, alpha[..., None]], axis=-1)
+    path = save(tmp_path / f"a.{suffix}", rgba, **({"lossless": True} if suffix == "webp" else {}))
+    _, out = restored(tmp_path, path)
+    assert out.mode == "RGBA"
+    np.testing.assert_array_equal(np.asarray(out)[..., 3], alpha)
+
+
+def test_grey_with_alpha_and_palette_with_alpha(tmp_path):
+    both = np.stack([photo(12, 12)[..., 0], np.full((12, 12), 77, np.uint8)], axis=-1)
+    path = save(tmp_path / "a.png", both)
+    _, out = restored(tmp_path, path)
+    assert out.mode == "LA"
+    np.testing.assert_array_equal(np.asarray(out), both)
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 10, 20, 30])
+    image.save(tmp_path / "p.png", transparency=bytes([255, 40]))
+    _, out = restored(tmp_path, tmp_path / "p.png")
+    assert out.mode == "RGBA"
+    assert out.getpixel((0, 0)) == (10, 20, 30, 40)
+
+
+def test_sixteen_bit_grey_stays_sixteen_bit(tmp_path):
+    values = (photo(16, 16)[..., 0].astype(np.uint16)) * 257
+    path = save(tmp_path / "a.png", values)
+    like, out = restored(tmp_path, path)
+    assert like.bits == 16
+    assert out.mode.startswith("I;16")
+    np.testing.assert_array_equal(np.asarray(out), values)
+
+
+@pytest.mark.parametrize("with_alpha", [False, True])
+def test_sixteen_bit_colour_stays_sixteen_bit(tmp_path, with_alpha):
+    pixels = photo(12, 15)
+    alpha = np.full((12, 15), 200, np.uint8) if with_alpha else None
+    like = images.Photo(pixels, alpha, bits=16, icc=srgb(), resolution=(150.0, 150.0))
+    path = tmp_path / "a.png"
+    fine = pixels.astype(np.uint16) * 257 + 5
+    images.save_photo(path, np.minimum(fine, 65535), like)
+    head = path.read_bytes()
+    assert head[24] == 16  # the bit depth of the PNG header
+    assert head[25] == (6 if with_alpha else 2)
+    back = images.load_photo_file(path)
+    assert back.bits == 16
+    assert back.icc == srgb()
+    assert tuple(round(v) for v in back.resolution) == (150, 150)
+    np.testing.assert_array_equal(back.pixels, pixels)
+    if with_alpha:
+        np.testing.assert_array_equal(back.alpha, alpha)
+
+
+def test_float_pixels_are_rounded_and_clipped(tmp_path):
+    values = np.array([[[-0.5, 0.5, 2.0]], [[np.nan, 0.1, 1.0]]], np.float32)
+    images.save_photo(tmp_path / "a.png", values, images.Photo(np.zeros((2, 1, 3), np.uint8)))
+    back = images.load_photo(tmp_path / "a.png")
+    assert back.reshape(-1).tolist() == [0, 128, 255, 0, 26, 255]
+
+
+def test_cmyk_stays_cmyk(tmp_path):
+    Image.fromarray(photo(20, 20)).convert("CMYK").save(tmp_path / "a.jpg", quality=95)
+    _, out = restored(tmp_path, tmp_path / "a.jpg")
+    assert out.mode == "CMYK"
+
+
+def test_a_suffix_of_another_format_wins(tmp_path):
+    like = images.load_photo_file(save(tmp_path / "a.jpg", photo(20, 20)))
+    images.save_photo(tmp_path / "b.png", like.pixels, like)
+    assert Image.open(tmp_path / "b.png").format == "PNG"
+
+
+def test_broken_exif_does_not_cost_the_photo(tmp_path):
+    pixels = photo(16, 16)
+    info = PngImagePlugin.PngInfo()
+    info.add(b"eXIf", b"Exif\0\0II*\0\xff\xff\xff\xff")
+    Image.fromarray(pixels).save(tmp_path / "a.png", pnginfo=info)
+    np.testing.assert_array_equal(images.load_photo(tmp_path / "a.png"), pixels)
+    like, _ = restored(tmp_path, tmp_path / "a.png")
+    np.testing.assert_array_equal(like.pixels, pixels)
+
+
+def test_an_animation_is_not_one_photo(tmp_path):
+    frames = [Image.fromarray(photo(8, 8, seed)) for seed in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(UserError, match="one photo a file"):
+        images.load_photo_file(tmp_path / "a.gif")
+
+
+def test_alpha_of_another_size_is_refused(tmp_path):
+    like = images.Photo(photo(8, 8), alpha=np.zeros((4, 4), np.uint8))
+    with pytest.raises(UserError, match="alpha"):
+        images.save_photo(tmp_path / "a.png", photo(8, 8), like)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unwritable_folder_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        images.save_png(tmp_path / "file" / "a.png", photo(4, 4))
+    assert "\n" not in str(caught.value)
+
+
+def test_the_size_of_bytes_is_read_from_their_head():
+    buffer = io.BytesIO()
+    Image.fromarray(photo(10, 20)).save(buffer, format="JPEG", exif=exif_with(8))
+    assert images.photo_size(buffer.getvalue()[:700], "name") == (20, 10)
