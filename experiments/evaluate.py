@@ -11,6 +11,7 @@ Several processes share the work under srun, or with --process_index=0 --process
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 from absl import flags
@@ -48,15 +49,16 @@ def main() -> int:
     """Evaluates what the flags describe."""
     checkpoint = _cli.require("checkpoint", _CHECKPOINT.value)
     manifest_path = _cli.require("manifest", _MANIFEST.value)
-    output = _cli.require("output", _OUTPUT.value)
+    output = Path(_cli.require("output", _OUTPUT.value)).expanduser()
     steps: list[int | None] = [_whole_number("--steps", word) for word in _STEPS.value]
     index, count = _share()
     manifest = _read_manifest(manifest_path, _SPLIT.value)
-    checkpoints = [Path(name) for name in (checkpoint, *_COMPARE.value)]
+    checkpoints = [Path(name).expanduser() for name in (checkpoint, *_COMPARE.value)]
     for path in checkpoints:
-        if not path.expanduser().exists():
+        if not path.exists():
             raise UserError(f"{path}: there is no such checkpoint; give a run's folder")
-    print(f"evaluating {len(manifest)} pairs of {manifest.path}", flush=True)
+    pairs = min(len(manifest), _LIMIT.value or len(manifest))
+    print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.comparison import Model, evaluate_models
     from fftdiff_jax.restoration import Restorer
@@ -66,22 +68,26 @@ def main() -> int:
     for path in checkpoints:
         params, config, step = load_weights(path)
         models.append(Model(str(path), Restorer(params, config), params, step))
-    table = evaluate_models(
-        models,
-        manifest,
-        Path(output),
-        steps=steps or [None],
-        draws=_DRAWS.value,
-        limit=_LIMIT.value,
-        seed=_SEED.value,
-        lpips=_LPIPS.value,
-        save_photos=_SAVE.value,
-        restart=_RESTART.value,
-        report=_REPORT.value,
-        process_index=index,
-        process_count=count,
-        progress=_PROGRESS.value,
-    )
+    try:
+        table = evaluate_models(
+            models,
+            manifest,
+            output,
+            steps=steps or [None],
+            draws=_DRAWS.value,
+            limit=_LIMIT.value,
+            seed=_SEED.value,
+            lpips=_LPIPS.value,
+            save_photos=_SAVE.value,
+            restart=_RESTART.value,
+            report=_REPORT.value,
+            process_index=index,
+            process_count=count,
+            progress=_PROGRESS.value,
+        )
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        raise
     if table is None:
         print("this share is done; the process that ends last writes the whole")
         return 0

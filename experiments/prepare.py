@@ -105,6 +105,8 @@ def _prepare(root: str, output: str) -> None:
         seed=SEED.value,
         progress=_bar("pairs"),
     )
+    if report.scenes_csv:
+        print(f"scenes and splits: as {report.scenes_csv} says")
     for split, count in report.splits.items():
         print(f"{split or 'pairs'}: {count} pairs of {report.scenes_by_split[split]} scenes")
     if report.near_duplicates:

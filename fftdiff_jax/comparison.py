@@ -106,7 +106,7 @@ def evaluate_models(
     Raises:
       UserError: as `evaluation.evaluate`.
     """
-    names = _distinct_names([model.path for model in models])
+    names = distinct_names([model.path for model in models])
     several = len(models) * len(steps) > 1
     entries = []
     complete = True
@@ -175,13 +175,19 @@ def _write_tables(entries: Sequence[Entry], table: Path, details: Path) -> None:
     write_text(details, json.dumps(listed, indent=2) + "\n")
 
 
-def _distinct_names(paths: Sequence[str]) -> list[str]:
-    """The shortest tail of each path that no other path shares; one folder name where possible."""
+def distinct_names(paths: Sequence[str]) -> list[str]:
+    """The shortest tail of each path that no other path shares; numbered where a path is repeated.
+
+    They name folders: the parts of a tail are joined by underscores.
+    """
     parts = [Path(path).absolute().parts[1:] or ("root",) for path in paths]
+    different = len(set(parts))
     for length in range(1, max(map(len, parts)) + 1):
         names = ["_".join(part[-length:]) for part in parts]
-        if len(set(names)) == len(names):
-            return names
+        if len(set(names)) == different:
+            break
+    if len(set(names)) == len(names):
+        return names
     return [f"{name}_{i + 1}" for i, name in enumerate(names)]
 
 

@@ -48,9 +48,7 @@ class Denoiser(nn.Module):
     def setup(self) -> None:
         """Builds the parts that the configuration names."""
         model = self.config.model
-        if model.prediction not in PREDICTIONS:
-            known = ", ".join(PREDICTIONS)
-            raise UserError(f"model.prediction is {model.prediction!r}; known: {known}")
+        require_prediction(model.prediction)
         self.representation = spectra.make_representation(self.config.representation)
         self.schedule = diffusion.make_schedule(self.config.diffusion.schedule)
         self.unet = UNet(
@@ -103,6 +101,12 @@ class Denoiser(nn.Module):
         pictures = jnp.concatenate(seen, axis=-1) - 0.5
         photo = rainy + self.unet(pictures, level)
         return Prediction(self.representation.encode(photo, rainy), photo, photo)
+
+
+def require_prediction(name: str) -> None:
+    """Raises `UserError` unless `name` is a way of predicting."""
+    if name not in PREDICTIONS:
+        raise UserError(f"model.prediction is {name!r}; known: {', '.join(PREDICTIONS)}")
 
 
 def predict(

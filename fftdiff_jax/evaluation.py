@@ -24,9 +24,9 @@ from fftdiff_jax.data.images import load_photo, photo_size, save_png
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import write_text
-from fftdiff_jax.results import SCORES, PhotoResult, ResultFolder
+from fftdiff_jax.results import PhotoResult, ResultFolder
+from fftdiff_jax.summary import choose_shown, summarise
 
-RESAMPLES = 10_000  # of the bootstrap: its 95 % ends then move by about 1 % of the interval
 SHOWN_SIDE = 480  # pixels of a photo's middle in before_after.png
 
 
@@ -94,7 +94,7 @@ def evaluate(
       progress: show a progress bar.
 
     Returns:
-      The summary (see `summarise`), or None where other processes are still at work.
+      The summary (see `summary.summarise`), or None where other processes are still at work.
 
     Raises:
       UserError: a file is missing or damaged, a pair has no rainy photo or differs in size, the
@@ -107,6 +107,8 @@ def evaluate(
             raise UserError(f"{name} is {value}; at least 1 is needed")
     if not 0 <= process_index < process_count:
         raise UserError(f"process {process_index} of {process_count}: count from 0")
+    if restart and process_count > 1:
+        raise UserError("--restart would discard what other processes do; empty the folder first")
     rows = manifest.rows[: limit or None]
     _check_pairs(manifest, rows)
     folder = ResultFolder(Path(output_dir), (process_index, process_count))
@@ -138,8 +140,7 @@ def evaluate(
     if any(row.number not in done for row in rows):
         return None
     results = [done[row.number] for row in rows]
-    if process_count > 1:
-        folder.merge(results)
+    folder.merge([done[number] for number in sorted(done)])
     summary = summarise(results, steps=steps, draws=draws)
     summary |= {"manifest": manifest.path, "model": model, "seed": seed}
     shown = [
@@ -183,58 +184,6 @@ def score_row(
         diagnostics=calibration.diagnose(rainy, samples, clean),
     )
     return result, restored
-
-
-def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict[str, Any]:
-    """The means over photos, in the form of summary.json.
-
-    Returns:
-      num_images, steps, draws, seconds_per_image; rainy, restored and gain: the mean of each score
-      (gain is restored - rainy; LPIPS is better when smaller); intervals: the 95 % bootstrap
-      interval of each of these means, with photos as the sample; calibration: see
-      `calibration.calibrate`, where there was more than one draw.
-    """
-    names = [s for s in SCORES if not any(math.isnan(r.restored[s]) for r in results)]
-    rainy = np.array([[r.rainy[s] for s in names] for r in results])
-    restored = np.array([[r.restored[s] for s in names] for r in results])
-    summary: dict[str, Any] = {
-        "num_images": len(results),
-        "steps": steps,
-        "draws": draws,
-        "seconds_per_image": round(float(np.mean([r.seconds for r in results])), 4),
-    }
-    intervals = {}
-    for key, values in (("rainy", rainy), ("restored", restored), ("gain", restored - rainy)):
-        summary[key] = _named(names, values.mean(axis=0))
-        if len(results) > 1:
-            intervals[key] = _named(names, bootstrap_interval(values))
-    summary["intervals"] = intervals
-    if draws > 1:
-        summary["calibration"] = calibration.calibrate([r.diagnostics for r in results])
-    return summary
-
-
-def bootstrap_interval(
-    values: Float[np.ndarray, n * k], *, level: float = 0.95, seed: int = 0
-) -> Float[np.ndarray, "*k 2"]:
-    """Percentile bootstrap interval (Efron 1979) of the mean over the first axis.
-
-    Photos are drawn with replacement. Where several photos show one scene they are not independent,
-    and the interval is somewhat too narrow.
-    """
-    rng = np.random.default_rng(seed)
-    count = len(values)
-    weights = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
-    means = np.tensordot(weights, values, axes=1)
-    ends = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return np.moveaxis(ends, 0, -1)
-
-
-def choose_shown(results: Sequence[PhotoResult], count: int = 3) -> list[PhotoResult]:
-    """`count` photos evenly spread by rank of gain: for 3, the worst, the median and the best."""
-    ranked = sorted(results, key=lambda result: result.gain)
-    places = np.linspace(0, len(ranked) - 1, min(count, len(ranked)))
-    return [ranked[round(float(place))] for place in places]
 
 
 def weights_digest(params: PyTree) -> str:
@@ -339,7 +288,3 @@ def _check_pairs(manifest: Manifest, rows: Sequence[Row]) -> None:
 def _pairs_digest(manifest: Manifest) -> str:
     pairs = [[row.number, row.clean, row.rainy] for row in manifest.rows]
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:12]
-
-
-def _named(names: Sequence[str], values: np.ndarray) -> dict[str, Any]:
-    return {name: np.round(value, 6).tolist() for name, value in zip(names, values, strict=True)}

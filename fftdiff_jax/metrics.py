@@ -191,8 +191,12 @@ def perceptual_distance(
 def lpips(
     restored: Float[Array, "b h w 3"], clean: Float[Array, "b h w 3"], net: str = "alexnet"
 ) -> Float[Array, " b"]:
-    """`perceptual_distance`, compiled, with the weights of `net`; photos in [0, 1]."""
-    return perceptual_distance(perceptual_params(net), restored, clean)
+    """`perceptual_distance`, compiled, with the weights of `net`; photos in [0, 1].
+
+    Computed in full float32, which GPUs do not do by default: a score is the same on any machine.
+    """
+    with jax.default_matmul_precision("highest"):
+        return perceptual_distance(perceptual_params(net), restored, clean)
 
 
 def _unit_length(features: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

@@ -9,6 +9,7 @@ from jaxtyping import Complex, Float, Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator
 
 RAINY, RESTORED, SPREAD, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 LINES = (RAINY, RESTORED, SPREAD, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -99,7 +100,15 @@ def finish(ax: Axes, across: str, up: str) -> None:
     """Labels, a light grid and no box."""
     ax.set_xlabel(across, fontsize=NORMAL)
     ax.set_ylabel(up, fontsize=NORMAL)
-    ax.tick_params(labelsize=SMALL)
+    ax.tick_params(which="both", labelsize=SMALL)
     ax.grid(color="#dddddd", lw=0.6)
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+def logarithmic(*axes: Any) -> None:
+    """Plain numbers at 1, 2 and 5 of each decade: few decades are seen here."""
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
@@ -153,6 +154,7 @@ def error_by_frequency(
         values = np.sqrt(power[seen])
         ax.plot(middles[seen], values, color=colour, marker=marker, ms=3.5, lw=1.6, label=name)
     ax.set_yscale("log")
+    parts.logarithmic(ax.yaxis)
     ax.set_xlim(0, edges[-1])
     parts.finish(
         ax, "radial frequency, cycles a pixel", "error of a coefficient (RMS, photo in 0..1)"
@@ -265,12 +267,10 @@ def perception_distortion(
                 textcoords="offset points",
                 fontsize=parts.SMALL,
             )
+    ax.margins(0.2)
     if rainy is not None:
-        ax.plot(
-            rainy["lpips"], rainy["psnr_y"], "X", color=parts.GREY, ms=8, label="rainy photos", lw=0
-        )
+        _mark_start(ax, rainy)
     ax.invert_xaxis()
-    ax.margins(0.12)
     parts.finish(ax, "LPIPS (AlexNet), smaller looks more real  \u2192", "PSNR on Y, dB")
     ax.legend(
         fontsize=parts.SMALL,
@@ -321,9 +321,7 @@ def spread_against_error(
     ax.scatter(middles, error, s=6 + 250 * share[used], color=parts.RESTORED, alpha=0.75, zorder=3)
     ax.scatter([], [], s=31, color=parts.RESTORED, alpha=0.75, label="10 % of the pixels")
     ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter("{x:g}")
-        axis.set_minor_formatter("")
+    parts.logarithmic(ax.xaxis, ax.yaxis)
     parts.finish(ax, "spread the model claims, grey levels", "error it has (RMS), grey levels")
     ax.legend(fontsize=parts.SMALL, frameon=False)
     return figure
@@ -344,3 +342,14 @@ def gains(rainy: Float[np.ndarray, " n"], restored: Float[np.ndarray, " n"]) -> 
     parts.finish(ax, "PSNR on Y of the rainy photo, dB", "of the restored photo, dB")
     ax.legend(fontsize=parts.SMALL, frameon=False)
     return figure
+
+
+def _mark_start(ax: Axes, rainy: Mapping[str, float]) -> None:
+    """The rainy photos' place, or in the legend alone where it would press the rest together."""
+    x, y = rainy["lpips"], rainy["psnr_y"]
+    (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
+    wide = max(right, x) - min(left, x) > 4 * (right - left)
+    tall = max(high, y) - min(low, y) > 4 * (high - low)
+    label = f"rainy photos ({x:.3f}, {y:.2f} dB)"
+    far = wide or tall
+    ax.plot([] if far else [x], [] if far else [y], "X", color=parts.GREY, ms=8, label=label)

@@ -56,7 +56,7 @@ class Section:
 
     Attributes:
       name: the model's.
-      summary: of `evaluation.summarise`.
+      summary: of `summary.summarise`.
       results: every photo.
       shown: some of them, worst first.
     """
@@ -142,7 +142,7 @@ def _tiles(summary: Mapping[str, Any]) -> str:
         gain = _number(score, summary["gain"][score], sign=True)
         if "gain" in summary["intervals"]:
             low, high = summary["intervals"]["gain"][score]
-            gain += f" [{_number(score, low, sign=True)}, {_number(score, high, sign=True)}]"
+            gain += f"<br>[{_number(score, low, sign=True)}, {_number(score, high, sign=True)}]"
         before = _number(score, summary["rainy"][score])
         after = _number(score, summary["restored"][score])
         tiles.append(

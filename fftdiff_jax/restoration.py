@@ -2,7 +2,7 @@
 
 Every photo is cut into overlapping tiles of one size, restored in batches of one size, and blended:
 one compiled program serves all photos, and memory does not grow with them. The tiles of one draw
-agree where they overlap, because their starting noise is cut from one noise photo
+agree in detail where they overlap, because their starting noise is cut from one noise photo
 (`spectra.turn_noise`) and because the network sees a pixel's surroundings alone.
 """
 

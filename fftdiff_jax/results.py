@@ -129,7 +129,7 @@ class ResultFolder:
         return results
 
     def merge(self, results: Sequence[PhotoResult]) -> None:
-        """Rewrites the two tables with these photos, in this order."""
+        """Rewrites the two tables: these photos alone, each once, in this order."""
         lines = [json.dumps({"row": r.row, **r.diagnostics.to_dict()}) + "\n" for r in results]
         write_text(self.folder / "diagnostics.jsonl", "".join(lines))
         rows = [_csv_line(_to_fields(result)) for result in results]

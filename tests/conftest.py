@@ -1,5 +1,7 @@
 """What the tests share."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,3 +10,43 @@ import pytest
 def rng():
     """Numbers that are the same in every run."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def pairs_csv(tmp_path_factory) -> Path:
+    """A manifest of six small real pairs: crops of one photo, with bright streaks; two are val."""
+    from skimage import data
+
+    from fftdiff_jax.data.images import save_png
+    from fftdiff_jax.data.manifest import write_manifest
+
+    folder = tmp_path_factory.mktemp("pairs")
+    rng = np.random.default_rng(0)
+    rows = []
+    for i in range(6):
+        clean = data.coffee()[60 * i : 60 * i + 48 + i, 100 : 164 - i]
+        streaks = 80 * (rng.random((1, clean.shape[1], 1)) > 0.8)
+        rainy = np.clip(clean + streaks, 0, 255).astype(np.uint8)
+        names = [str(folder / f"{kind}_{i}.png") for kind in ("clean", "rainy")]
+        save_png(names[0], clean)
+        save_png(names[1], rainy)
+        rows.append((names[0], names[1], "val" if i < 2 else "train"))
+    write_manifest(folder / "pairs.csv", rows)
+    return folder / "pairs.csv"
+
+
+@pytest.fixture(scope="session")
+def tiny_restorer():
+    """A restorer of a small network with random weights: it changes photos, and not by much."""
+    import jax
+
+    from fftdiff_jax.config import Config, ModelConfig
+    from fftdiff_jax.restoration import Restorer
+    from fftdiff_jax.training.state import initial_params
+
+    config = Config(model=ModelConfig(widths=(8, 16), blocks=(1, 1)))
+    params = initial_params(config, 0)
+    leaves, tree = jax.tree.flatten(params)
+    noise = np.random.default_rng(0)
+    leaves = [leaf + 0.02 * noise.standard_normal(leaf.shape, np.float32) for leaf in leaves]
+    return Restorer(jax.tree.unflatten(tree, leaves), config)

@@ -13,8 +13,9 @@ from fftdiff_jax import metrics
 from fftdiff_jax.data.images import load_photo, save_png
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.evaluation import bootstrap_interval, choose_shown, evaluate, weights_digest
+from fftdiff_jax.evaluation import evaluate, weights_digest
 from fftdiff_jax.results import ResultFolder, read_results
+from fftdiff_jax.summary import bootstrap_interval, choose_shown
 from tests.fakes import BlurringRestorer
 
 
@@ -100,6 +101,22 @@ def test_an_interrupted_evaluation_goes_on(manifest: Manifest, tmp_path: Path) -
     finished = BlurringRestorer()
     evaluate(finished, manifest, out, lpips=False)
     assert finished.calls == []
+
+
+def test_a_photo_with_half_of_its_record_is_restored_again(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path, lpips=False)
+    before = without_seconds(table(tmp_path))
+    details = tmp_path / "diagnostics.jsonl"
+    lines = details.read_text().splitlines(keepends=True)
+    details.write_text("".join(lines[:2] + lines[3:]))
+    restorer = BlurringRestorer()
+    evaluate(restorer, manifest, tmp_path, lpips=False)
+    assert restorer.calls[1:] == [(48, 48, 3)]
+    summary, results = read_results(tmp_path)
+    assert summary["num_images"] == len(results) == 5
+    assert without_seconds(table(tmp_path)) == before
 
 
 def test_a_larger_limit_goes_on(manifest: Manifest, tmp_path: Path) -> None:
@@ -222,6 +239,7 @@ def test_a_damaged_photo_is_named_with_its_row_and_the_others_are_kept(
         ({"steps": 0}, "steps is 0"),
         ({"draws": 0}, "draws is 0"),
         ({"process_index": 2, "process_count": 2}, "count from 0"),
+        ({"restart": True, "process_count": 2}, "would discard what other processes do"),
     ],
 )
 def test_senseless_numbers_are_refused(

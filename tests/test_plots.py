@@ -100,9 +100,12 @@ def test_the_dial_joins_the_steps_of_one_model_in_order() -> None:
         {"name": "a", "draws": 1, "steps": n, "psnr_y": 24 - n / 10, "lpips": 0.2 - n / 100}
         for n in (4, 1, 8)
     ]
-    lines = curves(plots.perception_distortion(points, {"psnr_y": 22.0, "lpips": 0.3}))
-    np.testing.assert_allclose(lines["a, 1 draw"][:, 0], [0.19, 0.16, 0.12])
-    np.testing.assert_allclose(lines["rainy photos"], [[0.3, 22.0]])
+    near = curves(plots.perception_distortion(points, {"psnr_y": 23.0, "lpips": 0.25}))
+    np.testing.assert_allclose(near["a, 1 draw"][:, 0], [0.19, 0.16, 0.12])
+    np.testing.assert_allclose(near["rainy photos (0.250, 23.00 dB)"], [[0.25, 23.0]])
+    # So far off that the points would fall together: then in the legend alone.
+    far = curves(plots.perception_distortion(points, {"psnr_y": 12.0, "lpips": 0.25}))
+    assert far["rainy photos (0.250, 12.00 dB)"].size == 0
 
 
 @pytest.mark.parametrize("shape", [(45, 61), (32, 32), (70, 33)])

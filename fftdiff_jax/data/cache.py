@@ -16,7 +16,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -74,12 +73,6 @@ class PhotoCache:
         if mapped is None and name in self._kept:
             mapped = self._mapped(name, decode)
         return self._memory.get(name, decode) if mapped is None else mapped
-
-    def build(self, jobs: Sequence[tuple[str, Callable[[], np.ndarray]]], threads: int = 0) -> None:
-        """Decodes all (key, decode) jobs that were planned and are not yet there, in parallel."""
-        missing = [job for job in jobs if _name(job[0]) in self._kept]
-        with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-            list(pool.map(lambda job: self.photo(*job), missing))
 
     def _mapped(self, name: str, decode: Callable[[], np.ndarray]) -> np.ndarray | None:
         path = self.folder / name
@@ -169,9 +162,14 @@ def file_key(path: str | os.PathLike[str]) -> str:
     """Names a version of a file: its path, size and time of change.
 
     Raises:
-      OSError: the file cannot be looked at.
+      UserError: the file is missing or cannot be looked at.
     """
-    status = os.stat(path)
+    try:
+        status = os.stat(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     return f"{os.path.abspath(path)}|{status.st_size}|{status.st_mtime_ns}"
 
 

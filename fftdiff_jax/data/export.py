@@ -28,6 +28,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 
 KEY = "mag_and_phase"  # the name that np.savez is given below, too
+CHANNELS = 6
 COLUMNS = (
     "groundtruth_id", "rain_id", "diff_npz_filepath", "groundtruth_npz_filepath",
     "rain_npz_filepath", "groundtruth_filepath", "rain_filepath",
@@ -76,7 +77,7 @@ def load_spectrum(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w 6"]:
         raise UserError(f"{path}: holds no array {KEY}") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}: is damaged or no .npz file; export it again") from error
-    if array.ndim != 3 or array.shape[2] != 6:
+    if array.ndim != 3 or array.shape[2] != CHANNELS:
         raise UserError(f"{path}: {KEY} has the shape {array.shape}, expected (h, w, 6)")
     return array.astype(np.float32, copy=False)
 
@@ -93,8 +94,7 @@ class SpectraSource(PairSource):
         Raises:
           UserError: there is none, or it lacks a row of the manifest.
         """
-        self.cache = cache
-        self.manifest = manifest
+        super().__init__(manifest, cache)
         listed = _read_list(manifest)
         self._files: list[tuple[str, str]] = []
         for row in manifest.rows:
@@ -106,32 +106,20 @@ class SpectraSource(PairSource):
                 )
             self._files.append(names)
 
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    def where(self, index: int) -> str:
-        return self.manifest.where(self.manifest.rows[index])
-
-    def has_rainy(self, index: int) -> bool:
-        return self.manifest.rows[index].rainy is not None
-
     def size(self, index: int, rainy: bool) -> tuple[int, int]:
         path = self._files[index][rainy]
         try:
             with zipfile.ZipFile(path) as archive, archive.open(f"{KEY}.npy") as file:
                 np.lib.format.read_magic(file)
-                shape = np.lib.format.read_array_header_1_0(file)[0]
-            height, width, _ = shape
+                height, width, channels = np.lib.format.read_array_header_1_0(file)[0]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-            height, width, _ = load_spectrum(path).shape  # says what is wrong
+            channels = 0
+        if channels != CHANNELS:
+            height, width, _ = load_spectrum(path).shape  # or it says what is wrong
         return height, width
 
-    def key(self, index: int, rainy: bool) -> str:
-        path = self._files[index][rainy]
-        try:
-            return file_key(path)
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: there is no such file") from error
+    def version(self, index: int, rainy: bool) -> str:
+        return file_key(self._files[index][rainy])
 
     def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         return _photo(load_spectrum(self._files[index][rainy]))

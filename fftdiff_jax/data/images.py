@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fftdiff_jax.data.deep_png import write_deep_png
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing
 
@@ -89,9 +88,10 @@ def photo_size(source: str | os.PathLike[str] | bytes, name: str = "") -> tuple[
     """
     with _Opened(source, name or str(source)) as image:
         width, height = image.size
-        # Asking a PNG for EXIF that does not come before the pixels would decode all of it.
-        known = image.format != "PNG" or "exif" in image.info
-        turned = known and _orientation(image) >= 5
+        # Pillow turns a TIFF's size by itself; and asking a PNG for EXIF that does not come before
+        # the pixels would decode all of it.
+        asked = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        turned = asked and _orientation(image) >= 5
     return (width, height) if turned else (height, width)
 
 
@@ -164,7 +164,7 @@ def save_photo(
         icc = None  # a profile for inks says nothing about RGB
     with replacing(path) as temporary:
         if deep and file_format == "PNG":
-            _write_deep_png(temporary, samples, alpha, like, icc)
+            write_deep_png(temporary, samples, alpha, icc, like.exif, like.resolution)
             return
         image = Image.fromarray(samples)
         if like.mode == "CMYK" and file_format in ("JPEG", "TIFF"):
@@ -299,37 +299,3 @@ def _as_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
 def _luma(samples: np.ndarray) -> np.ndarray:
     weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's grey
     return (samples @ weights + 0.5).astype(samples.dtype)
-
-
-def _write_deep_png(
-    path: Path, samples: np.ndarray, alpha: np.ndarray | None, like: Photo, icc: bytes | None
-) -> None:
-    """Writes 16 bits a channel, which Pillow cannot for colour or with alpha."""
-    channels = [samples[..., None] if samples.ndim == 2 else samples]
-    if alpha is not None:
-        channels.append(alpha[..., None].astype(np.uint16) * 257)
-    pixels = np.concatenate(channels, axis=-1).astype(">u2")
-    height, width, count = pixels.shape
-    rows = pixels.reshape(height, -1).view(np.uint8)
-    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # modulo 256, as filter 2 says
-    filtered = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[count]
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-        )
-
-    parts = [
-        b"\x89PNG\r\n\x1a\n",
-        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)),
-    ]
-    if icc is not None:
-        parts.append(chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc)))
-    if like.resolution is not None:
-        x, y = (round(value / 0.0254) for value in like.resolution)
-        parts.append(chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
-    if like.exif is not None:
-        parts.append(chunk(b"eXIf", like.exif.removeprefix(b"Exif\0\0")))
-    parts += [chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6)), chunk(b"IEND", b"")]
-    path.write_bytes(b"".join(parts))

@@ -9,12 +9,9 @@ change what an example looks like or when it comes.
 from __future__ import annotations
 
 import dataclasses
-import multiprocessing
 import os
-import signal
-import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
@@ -23,9 +20,10 @@ from jaxtyping import UInt8
 
 from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.images import load_photo
-from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.manifest import Manifest, Row
 from fftdiff_jax.data.rain import RainBank
-from fftdiff_jax.data.sources import PairSource, cache_photos, open_source, pair_sizes
+from fftdiff_jax.data.sources import PairSource, open_source, pair_sizes, plan_cache
+from fftdiff_jax.data.workers import start_worker, without_signals
 from fftdiff_jax.errors import UserError
 
 # A photo takes part in an epoch once for every square of this many crop sides that it holds ...
@@ -38,6 +36,9 @@ _TURNED_RAINY = 0.1
 _TURNED_CLEAN = 0.5
 
 _MOST_REPLACEMENTS = 100
+
+# Without an end, but for the size of an index: Grain's own endless repetition overflows it.
+_MOST_EXAMPLES = 2**60
 
 
 class Batch(TypedDict):
@@ -99,7 +100,7 @@ def training_batches(
         )
     source = open_source(config, manifest)
     sizes, bad = pair_sizes(source, config.crop_size, config.on_bad_pair)
-    cache_photos(source, sizes)
+    plan_cache(source, sizes)
     examples = _Examples(
         source, _entries(sizes, config.crop_size), config, seed, RainBank(seed, tuple(rain_kinds))
     )
@@ -115,19 +116,28 @@ def evaluation_pairs(manifest: Manifest, limit: int | None = None) -> Iterator[P
       UserError: a photo cannot be read, a row has no rainy photo, or the sizes of a pair differ.
     """
     for row in manifest.rows[:limit]:
-        where = manifest.where(row)
-        if row.rainy is None:
-            raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
-        try:
-            clean, rainy = load_photo(row.clean), load_photo(row.rainy)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from error
-        if clean.shape != rainy.shape:
-            raise UserError(
-                f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
-                f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
-            )
-        yield Pair(where, row.number, row.clean, row.rainy, clean, rainy)
+        yield load_pair(manifest, row)
+
+
+def load_pair(manifest: Manifest, row: Row) -> Pair:
+    """Reads the whole pair of one row.
+
+    Raises:
+      UserError: a photo cannot be read, there is no rainy photo, or the sizes differ.
+    """
+    where = manifest.where(row)
+    if row.rainy is None:
+        raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
+    try:
+        clean, rainy = load_photo(row.clean), load_photo(row.rainy)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    if clean.shape != rainy.shape:
+        raise UserError(
+            f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
+            f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
+        )
+    return Pair(where, row.number, row.clean, row.rainy, clean, rainy)
 
 
 def cut_crop(
@@ -180,14 +190,18 @@ class TrainingBatches(Iterator[Batch]):
         self.skipped: dict[str, None] = dict.fromkeys(bad)
         first = start_batch * process_count + process_index
         self._open = [_grain_iterator(examples, size, slice(first, None, process_count))]
-        self._copied = examples.config.workers > 0
+        self._copied = self._starts_workers = examples.config.workers > 0
         # At the interpreter's end too: Grain's own clean-up comes too late there, and complains.
         self._finalizer = weakref.finalize(self, _close, self._open)
 
     def __next__(self) -> Batch:
         if not self._open:
             raise StopIteration
-        batch = next(self._open[0])
+        if self._starts_workers:  # Grain starts them as the first batch is asked for
+            batch = without_signals(lambda: next(self._open[0]))
+            self._starts_workers = False
+        else:
+            batch = next(self._open[0])
         if "failure" in batch:
             self.close()
             raise UserError(batch["failure"])
@@ -281,7 +295,7 @@ def _grain_iterator(examples: _Examples, size: int, batches: slice) -> Any:
     dataset = (
         grain.MapDataset.source(examples.entries)
         .shuffle(shuffle_seed)
-        .repeat()
+        .repeat(_MOST_EXAMPLES // len(examples.entries))
         .map_with_index(examples)
         .batch(size, batch_fn=_stack)
         .slice(batches)
@@ -297,42 +311,4 @@ def _grain_iterator(examples: _Examples, size: int, batches: slice) -> Any:
     if not flags.FLAGS.is_parsed():  # a notebook or a test: Grain's worker processes ask its flags
         flags.FLAGS.mark_as_parsed()
     options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
-    iterator = iter(dataset.mp_prefetch(options, worker_init_fn=_start_worker))
-    _without_signals(iterator.start_prefetch)
-    return iterator
-
-
-def _worker_signals() -> list[signal.Signals]:
-    names = ("SIGINT", "SIGTERM", "SIGUSR1")
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
-
-
-def _without_signals(start: Callable[[], None]) -> None:
-    """Starts processes that never see the signals that tell training to save and end.
-
-    A scheduler sends them to every process of a job. They are blocked while the workers start,
-    since a blocked signal stays pending here and a new process inherits the block.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        start()
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _worker_signals())
-    try:
-        start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _start_worker(index: int = 0, count: int = 1) -> None:
-    """Runs first in every worker process: training alone answers signals and ends workers."""
-    del index, count
-    for number in _worker_signals():
-        signal.signal(number, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
+    return iter(dataset.mp_prefetch(options, worker_init_fn=start_worker))

@@ -7,7 +7,7 @@ import csv
 import dataclasses
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Report:
 
     Attributes:
       manifest: the CSV.
+      scenes_csv: the file that decided on scenes and splits, or "".
       pairs: how many pairs it names.
       splits: pairs by split.
       scenes: how many scenes there are, near-duplicates counted as one.
@@ -44,6 +45,7 @@ class Report:
     """
 
     manifest: str
+    scenes_csv: str
     pairs: int
     splits: dict[str, int]
     scenes: int
@@ -75,10 +77,11 @@ def prepare_manifest(
 ) -> Report:
     """Finds, checks and splits the pairs below `root`, and writes the manifest `output`.
 
-    A scenes.csv in `root` (columns file, scene, split; file relative to root) decides on scenes and
-    splits. Without one, all pairs of a clean photo and of its near-duplicates are a scene, and
-    about `val_share` of the pairs go to val. Beside the manifest stand OUTPUT_refused.csv where
-    pairs were refused and, for the layout rain800, the folder OUTPUT_photos with the halves.
+    A scenes.csv in `root` or in the folder above (columns file, scene, split; files relative to
+    its own folder) decides on scenes and splits. Without one, all pairs of a clean photo and of its
+    near-duplicates are a scene, and about `val_share` of the pairs go to val. Beside the manifest
+    stand OUTPUT_refused.csv where pairs were refused and, for the layout rain800, the folder
+    OUTPUT_photos with the halves.
 
     Args:
       layout, root, clean, rainy: as in `layouts.find_pairs`.
@@ -98,8 +101,7 @@ def prepare_manifest(
         raise UserError(f"{output}: the manifest's name must end in .csv")
     halves = output.with_name(output.stem + "_photos")
     found = find_pairs(layout, root, clean=clean, rainy=rainy, ignore=(halves,))
-    scenes_csv = Path(root).expanduser().absolute() / "scenes.csv"
-    given = read_scenes(scenes_csv) if scenes_csv.is_file() else None
+    scenes_csv, given = _given_scenes(Path(root).expanduser().absolute(), found.pairs)
     if check or layout == "rain800":
         checks = check_pairs(
             found.pairs, crop_size, halves_to=halves if layout == "rain800" else None, swap=swap
@@ -121,7 +123,7 @@ def prepare_manifest(
         groups = merge_scenes([item.pair.scene for item in good], alike)
         splits = split_groups(groups, val_share, seed)
     else:
-        labels = [_label(given, item.pair, root, scenes_csv) for item in good]
+        labels = [_label(given, item.pair, Path(root).expanduser(), scenes_csv) for item in good]
         groups = merge_scenes([scene for scene, _ in labels], ())
         splits = [split for _, split in labels]
     write_manifest(
@@ -135,6 +137,7 @@ def prepare_manifest(
     names = [item.pair.scene for item in good]
     return Report(
         manifest=str(output),
+        scenes_csv="" if given is None else str(scenes_csv),
         pairs=len(good),
         splits=dict(sorted(collections.Counter(splits).items())),
         scenes=len(set(groups)),
@@ -179,13 +182,30 @@ def _clusters(names: Sequence[str], alike: Sequence[tuple[int, int]]) -> list[li
     return list(members.values())
 
 
+def _given_scenes(
+    root: Path, pairs: Sequence[FoundPair]
+) -> tuple[Path, Mapping[str, tuple[str, str]] | None]:
+    """Reads scenes.csv of the root, or that of the folder above if it knows the root's photos."""
+    own, above = root / "scenes.csv", root.parent / "scenes.csv"
+    if own.is_file():
+        return own, read_scenes(own)
+    if above.is_file():
+        given = read_scenes(above)
+        if any(name in given for pair in pairs for name in _names(pair, root, above)):
+            return above, given
+    return own, None
+
+
+def _names(pair: FoundPair, root: Path, scenes_csv: Path) -> list[str]:
+    """What a pair may be called there: by its clean photo (or its picture), or by its rainy one."""
+    folder = scenes_csv.parent
+    return [portable_path(path, folder) for path in (root / pair.scene, pair.rainy)]
+
+
 def _label(
-    given: Any, pair: FoundPair, root: str | os.PathLike[str], scenes_csv: Path
+    given: Mapping[str, tuple[str, str]], pair: FoundPair, root: Path, scenes_csv: Path
 ) -> tuple[str, str]:
-    names = [pair.scene]  # the clean photo relative to the root, or the picture of both halves
-    if pair.rainy.is_relative_to(Path(root).expanduser().absolute()):
-        names.append(portable_path(pair.rainy, Path(root).expanduser()))
-    for name in names:
+    for name in _names(pair, root, scenes_csv):
         if name in given:
             return given[name]
     raise UserError(f"{scenes_csv}: says nothing about {pair.scene}; add a row for it")

@@ -113,8 +113,7 @@ class TfdsSource(PairSource):
         Raises:
           UserError: there are none for this manifest, or it has changed since.
         """
-        self.cache = cache
-        self.manifest = manifest
+        super().__init__(manifest, cache)
         self.folder = tfds_folder(manifest.path)
         index = _read_index(self.folder, manifest.path)
         self._rows = {
@@ -124,20 +123,11 @@ class TfdsSource(PairSource):
         self._built, self._shards = index["built"], str(self.folder / index["shards"])
         self._sources: dict[str, Any] = {}
 
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    def where(self, index: int) -> str:
-        return self.manifest.where(self.manifest.rows[index])
-
-    def has_rainy(self, index: int) -> bool:
-        return self.manifest.rows[index].rainy is not None
-
     def size(self, index: int, rainy: bool) -> tuple[int, int]:
         height, width = self._entry(index)[3 if rainy else 2]
         return height, width
 
-    def key(self, index: int, rainy: bool) -> str:
+    def version(self, index: int, rainy: bool) -> str:
         row = self.manifest.rows[index]
         return f"{self.folder}|{self._built}|{row.rainy if rainy else row.clean}"
 

@@ -16,8 +16,9 @@ from PIL import Image
 from fftdiff_jax.errors import UserError
 
 # Two photos are near-duplicates when at most this many of the 64 hash bits differ and their
-# thumbnails correlate this strongly. Of Rain800's 526 pairs of photos of one scene that finds all,
-# and nothing else among the 234,429 other pairs; false finds begin at 16 bits.
+# thumbnails correlate this strongly. Chosen on Rain800's own labels: of its 526 pairs of photos of
+# one scene 10 bits find all (8 bits 520) and none of the 234,429 other pairs; 16 bits with a
+# correlation of 0.9 begin to find others. No other data set has tried it.
 _MOST_BITS = 10
 _LEAST_CORRELATION = 0.95
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,36 +22,47 @@ from fftdiff_jax.errors import UserError
 
 
 class PairSource(abc.ABC):
-    """Numbered pairs whose decoded photos are cached.
+    """The pairs of a manifest, decoded from somewhere and cached.
 
     Subclasses say how a photo is found and decoded; `rainy` is False for the clean photo of pair
     `index` and True for the rainy one. Sources can be pickled, for worker processes.
     """
 
-    cache: PhotoCache
+    def __init__(self, manifest: Manifest, cache: PhotoCache):
+        """Takes the rows in the manifest's order; nothing is read yet."""
+        self.manifest = manifest
+        self.cache = cache
+        self._keys: dict[tuple[int, bool], str] = {}
 
-    @abc.abstractmethod
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.manifest)
 
-    @abc.abstractmethod
     def where(self, index: int) -> str:
         """Says which file and row pair `index` is, for messages."""
+        return self.manifest.where(self.manifest.rows[index])
 
-    @abc.abstractmethod
     def has_rainy(self, index: int) -> bool:
         """Whether the pair has a rainy photo, or rain is to be rendered on the clean one."""
+        return self.manifest.rows[index].rainy is not None
 
     @abc.abstractmethod
     def size(self, index: int, rainy: bool) -> tuple[int, int]:
         """Height and width of a photo without decoding it; raises UserError where it is bad."""
 
     @abc.abstractmethod
-    def key(self, index: int, rainy: bool) -> str:
-        """Names this version of a photo in the cache."""
+    def version(self, index: int, rainy: bool) -> str:
+        """Names a photo as it is now, so that one that changes is decoded again."""
 
     @abc.abstractmethod
     def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes a photo; raises UserError where it is bad."""
+
+    def key(self, index: int, rainy: bool) -> str:
+        """Names the photo as it was when it was first asked for."""
+        # A look at the file for every crop would cost more than the crop on a cluster's disks.
+        if (index, rainy) not in self._keys:
+            self._keys[index, rainy] = self.version(index, rainy)
+        return self._keys[index, rainy]
 
     def photo(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         """Returns a photo, read-only, from the cache where it can.
@@ -65,8 +75,6 @@ class PairSource(abc.ABC):
             return self.cache.photo(key, lambda: self.decode(index, rainy))
         except UserError as error:
             raise UserError(f"{self.where(index)}: {error}") from error
-        except OSError as error:
-            raise UserError(f"{self.where(index)}: {error.filename}: {error.strerror}") from error
 
     def pair_size(self, index: int, crop_size: int) -> tuple[int, int]:
         """Returns the pair's (height, width) from the files' heads.
@@ -99,28 +107,11 @@ class PairSource(abc.ABC):
 class ManifestSource(PairSource):
     """The pairs of a manifest, read from their files."""
 
-    def __init__(self, manifest: Manifest, cache: PhotoCache):
-        self.manifest = manifest
-        self.cache = cache
-
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    def where(self, index: int) -> str:
-        return self.manifest.where(self.manifest.rows[index])
-
-    def has_rainy(self, index: int) -> bool:
-        return self.manifest.rows[index].rainy is not None
-
     def size(self, index: int, rainy: bool) -> tuple[int, int]:
         return photo_size(self._path(index, rainy))
 
-    def key(self, index: int, rainy: bool) -> str:
-        path = self._path(index, rainy)
-        try:
-            return file_key(path)
-        except FileNotFoundError as error:
-            raise UserError(f"{path}: there is no such file") from error
+    def version(self, index: int, rainy: bool) -> str:
+        return file_key(self._path(index, rainy))
 
     def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         return load_photo(self._path(index, rainy))
@@ -187,13 +178,10 @@ def pair_sizes(
     return sizes, bad
 
 
-def cache_photos(
-    source: PairSource, sizes: dict[int, tuple[int, int]]
-) -> Iterator[tuple[int, bool]]:
-    """Plans the cache for these pairs and lists the photos, each once, as (index, rainy)."""
-    photos = [(i, rainy) for i in sizes for rainy in (False, True)[: 1 + source.has_rainy(i)]]
-    keys: dict[str, tuple[int, bool]] = {}
-    for index, rainy in photos:
-        keys.setdefault(source.key(index, rainy), (index, rainy))
-    source.cache.plan(list(keys), [sizes[index] for index, _ in keys.values()])
-    return iter(keys.values())
+def plan_cache(source: PairSource, sizes: dict[int, tuple[int, int]]) -> None:
+    """Tells the cache which photos will be asked for, so that it chooses those that it keeps."""
+    photos: dict[str, tuple[int, int]] = {}
+    for index, size in sizes.items():
+        for rainy in (False, True)[: 1 + source.has_rainy(index)]:
+            photos.setdefault(source.key(index, rainy), size)
+    source.cache.plan(list(photos), list(photos.values()))

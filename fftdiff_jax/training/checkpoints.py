@@ -138,8 +138,7 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
         raise UserError(
             f"{path}: no complete checkpoint here; give a run's folder (the --workdir of training)"
         )
-    step = wanted if wanted is not None else manager.best_step()
-    step = steps[-1] if step is None else step
+    step = wanted if wanted is not None else _best(manager, steps)
     try:
         found = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))
         config = configuration.from_dict(found["config"])
@@ -171,12 +170,20 @@ def _open(folder: Path, read_only: bool) -> ocp.CheckpointManager:
     )
     options = ocp.CheckpointManagerOptions(
         preservation_policy=None if read_only else policy,
-        best_fn=(lambda scores: scores[BEST]) if read_only else None,
+        # Without it Orbax does not write the scores that the policy and `_best` go by.
+        best_fn=lambda scores: scores[BEST],
         create=not read_only,
         read_only=read_only,
         enable_async_checkpointing=False,
     )
     return ocp.CheckpointManager(folder, options=options, item_names=ITEMS)
+
+
+def _best(manager: ocp.CheckpointManager, steps: list[int]) -> int:
+    """The step of the highest score; the newest where nothing was scored."""
+    scores = {step: manager.metrics(step) for step in steps}
+    scored = {step: found[BEST] for step, found in scores.items() if found}
+    return max(scored, key=scored.__getitem__) if scored else steps[-1]
 
 
 def _rest(state: TrainState) -> dict[str, PyTree]:

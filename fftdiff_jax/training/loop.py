@@ -27,6 +27,7 @@ from fftdiff_jax.data.embedded import embedded_manifest
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, read_manifest
 from fftdiff_jax.data.sources import cache_folder
+from fftdiff_jax.denoiser import require_prediction
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restoration import Restorer, make_tile_sampler
@@ -273,6 +274,7 @@ def _require_known(config: Config) -> None:
     diffusion.make_schedule(config.diffusion.schedule)
     diffusion.require_target(config.diffusion.target)
     sampling.make_sampler(config.sampling.sampler)
+    require_prediction(config.model.prediction)
     make_train_step(config)
 
 

@@ -6,17 +6,19 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from tests.data.trees import pairs_csv, photo, save, wet
 
 from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.manifest import read_manifest
 from fftdiff_jax.data.pipeline import training_batches
 from fftdiff_jax.errors import UserError
+from tests.data.trees import pairs_csv, photo, save, wet
 
 
 def png_head(width, height):
     def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -97,6 +99,13 @@ def one_line(error, *parts):
         assert part in message
 
 
+def read_some(config, manifest):
+    """Takes so many batches that each of the four pairs has been read."""
+    with training_batches(config, manifest, batch_size=8, seed=0) as stream:
+        for _ in range(4):
+            next(stream)
+
+
 @pytest.mark.parametrize("kind", PHOTOS)
 def test_training_stops_at_a_bad_photo_with_its_row(tmp_path, kind):
     spoil, expected = PHOTOS[kind]
@@ -104,9 +113,7 @@ def test_training_stops_at_a_bad_photo_with_its_row(tmp_path, kind):
     spoil(tmp_path)
     config = DataConfig(cache_dir=str(tmp_path / "cache"), crop_size=32)
     with pytest.raises(UserError, match=expected) as caught:
-        with training_batches(config, read_manifest(csv), batch_size=8, seed=0) as stream:
-            for _ in range(4):  # an epoch has four pairs: each has been read by then
-                next(stream)
+        read_some(config, read_manifest(csv))
     one_line(caught, str(csv), "row 3")
 
 
@@ -157,7 +164,7 @@ def test_a_bad_manifest_is_refused_in_one_line(tmp_path, kind):
 
 def test_a_manifest_that_is_a_picture(tmp_path):
     save(tmp_path / "a.png", photo(8, 8))
-    with pytest.raises(UserError, match="UTF-8|binary") as caught:
+    with pytest.raises(UserError, match=r"UTF-8|binary") as caught:
         read_manifest(tmp_path / "a.png")
     one_line(caught, "a.png")
 

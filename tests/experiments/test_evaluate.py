@@ -2,9 +2,9 @@
 
 import csv
 import json
-import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,33 +14,14 @@ from skimage import data as photos
 from fftdiff_jax.config import Config, ModelConfig
 from fftdiff_jax.data.images import save_png
 from fftdiff_jax.data.manifest import write_manifest
+from tests import commands
+from tests.commands import refusal
 
-ROOT = Path(__file__).parents[2]
 
-
-def evaluate(folder: Path, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command from another folder."""
-    command = [sys.executable, "-m", "experiments.evaluate", "--noprogress", *flags]
+def evaluate(folder: Path, *flags: str, **surroundings: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in `folder`, with a compilation cache there."""
     cache = f"--compilation_cache={folder / 'xla'}"
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
-    return subprocess.run(
-        [*command, cache],
-        cwd=folder,
-        env={**inherited, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu", **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def refusal(result: subprocess.CompletedProcess[str]) -> str:
-    """The one line of a refused command."""
-    assert result.returncode == 1, result.stderr
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("error: ")
-    return lines[0]
+    return commands.run(folder, "evaluate", "--noprogress", *flags, cache, **surroundings)
 
 
 def columns(path: Path, *names: str) -> list[tuple[str, ...]]:
@@ -105,6 +86,7 @@ def test_scores_the_val_split_and_goes_on(folder: Path) -> None:
     assert columns(folder / "scores" / "metrics.csv", "file") == [(file,) for file in files]
 
 
+@pytest.mark.slow
 def test_steps_and_checkpoints_stand_in_one_table(folder: Path) -> None:
     result = evaluate(
         folder, *COMMON, "--compare=runs/second", "--steps=1,2", "--output=table", "--limit=2",
@@ -122,6 +104,7 @@ def test_steps_and_checkpoints_stand_in_one_table(folder: Path) -> None:
     assert (folder / "table" / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_two_processes_make_what_one_makes(folder: Path) -> None:
     alone = evaluate(folder, *COMMON, "--output=alone", "--nolpips")
     assert alone.returncode == 0, alone.stderr
@@ -138,6 +121,34 @@ def test_two_processes_make_what_one_makes(folder: Path) -> None:
     assert columns(folder / "shared" / "metrics.csv", *names) == expected
 
 
+@pytest.mark.fault
+def test_a_killed_evaluation_goes_on(folder: Path) -> None:
+    options = (*COMMON, "--split=all", "--draws=6", "--steps=4", "--nolpips")
+    whole = evaluate(folder, *options, "--output=unkilled")
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.evaluate", "--noprogress", *options,
+         "--output=killed", f"--compilation_cache={folder / 'xla'}"],
+        cwd=folder,
+        env=commands.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    table = folder / "killed" / "metrics.csv"
+    end = time.monotonic() + 120
+    while not (table.exists() and table.read_text().count("\n") > 1):
+        assert time.monotonic() < end, "no photo was scored"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (folder / "killed" / "summary.json").exists()
+    again = evaluate(folder, *options, "--output=killed")
+    assert again.returncode == 0, again.stderr
+    names = ("file", "row", "rainy_psnr_y", "restored_psnr_y", "restored_ssim_rgb")
+    assert columns(table, *names) == columns(folder / "unkilled" / "metrics.csv", *names)
+
+
+@pytest.mark.slow
 def test_other_weights_are_not_mixed_in(folder: Path) -> None:
     options = ("--manifest=pairs.csv", "--output=mixed", "--limit=1", "--nolpips")
     assert evaluate(folder, "--checkpoint=runs/first", *options).returncode == 0

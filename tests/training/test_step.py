@@ -1,0 +1,164 @@
+"""The training step: determinism, devices, what it learns from."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import textwrap
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fftdiff_jax import metrics
+from fftdiff_jax.config import (
+    Config,
+    DiffusionConfig,
+    ModelConfig,
+    RepresentationConfig,
+    TrainingConfig,
+)
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.training.state import create_state, update_ema
+from fftdiff_jax.training.step import Batch, make_train_step, noisiest_pattern
+from tests.commands import ROOT, environment
+
+MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
+BASE = Config(model=MODEL, training=TrainingConfig(steps=100, batch_size=4, warmup_steps=1))
+DIRECT = dataclasses.replace(
+    BASE,
+    model=dataclasses.replace(MODEL, prediction="direct", self_conditioning=False),
+    representation=RepresentationConfig("signed_log", "raw", "constant"),
+    diffusion=DiffusionConfig(
+        noise="independent", target="noise", loss="state", noisiest_share=0.0, condition_dropout=0.1
+    ),
+)
+
+
+def crops(seed=0, count=4, side=32):
+    rng = np.random.default_rng(seed)
+    clean = rng.integers(0, 256, (1, count, side, side, 3), np.uint8)
+    rainy = np.clip(clean + rng.integers(0, 60, clean.shape), 0, 255).astype(np.uint8)
+    return Batch(clean, rainy)
+
+
+def run(config, count=3, batch=None):
+    state, step = create_state(config), make_train_step(config)
+    losses = []
+    for i in range(count):
+        state, numbers = step(state, batch or crops(i), None)
+        losses.append(float(numbers["loss"]))
+    return state, losses
+
+
+@pytest.mark.parametrize("config", [BASE, DIRECT], ids=["image_consistent", "direct"])
+def test_a_run_repeats_itself_to_the_last_bit(config):
+    (one, losses), (other, again) = run(config), run(config)
+    assert losses == again
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_same_crops_lower_the_loss():
+    config = dataclasses.replace(
+        BASE, training=dataclasses.replace(BASE.training, learning_rate=3e-3)
+    )
+    _, losses = run(config, count=60, batch=crops())
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_the_seed_and_the_step_change_the_noise():
+    other = dataclasses.replace(BASE, training=dataclasses.replace(BASE.training, seed=1))
+    assert run(BASE, 1)[1] != run(other, 1)[1] or run(DIRECT, 1)[1] == run(DIRECT, 1)[1]
+    direct_losses = run(DIRECT, 2, crops())[1]
+    assert direct_losses[0] != direct_losses[1]
+
+
+def test_black_and_white_crops_give_finite_gradients():
+    black = np.zeros((1, 4, 32, 32, 3), np.uint8)
+    for config in (BASE, DIRECT):
+        for batch in (Batch(black, black), Batch(black, black + 255), Batch(black + 255, black)):
+            step = make_train_step(config)
+            state, numbers = step(create_state(config), batch, None)
+            assert all(np.isfinite(float(value)) for value in numbers.values())
+            assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_perceptual_term_raises_the_loss_by_its_share():
+    weights = metrics.perceptual_params("alexnet")
+    losses = []
+    for weight in (0.0, 0.1, 0.2):
+        diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
+        config = dataclasses.replace(BASE, diffusion=diffusion)
+        step = make_train_step(config)
+        _, numbers = step(create_state(config), crops(), weights if weight else None)
+        losses.append(float(numbers["loss"]))
+    assert losses[1] > losses[0]
+    assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-4)
+
+
+def test_bfloat16_has_nearly_the_same_loss():
+    fast = dataclasses.replace(BASE, model=dataclasses.replace(MODEL, dtype="bfloat16"))
+    exact_losses, fast_losses = run(BASE, 5)[1], run(fast, 5)[1]
+    np.testing.assert_allclose(fast_losses, exact_losses, rtol=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.6, 1.0])
+def test_the_noisiest_share_is_spread_evenly(share):
+    pattern = noisiest_pattern(20, share)
+    assert pattern.sum() == round(20 * share)
+    for start in range(0, 20, 5):
+        assert abs(pattern[start : start + 5].sum() - 5 * share) < 1
+
+
+def test_ema_warms_up_and_then_follows_its_decay():
+    ema, params = {"w": jnp.zeros(1)}, {"w": jnp.ones(1)}
+    early = update_ema(ema, params, jnp.int32(0), 0.999)["w"]
+    late = update_ema(ema, params, jnp.int32(10**6), 0.999)["w"]
+    assert float(early[0]) == pytest.approx(1 - 1 / 10)
+    assert float(late[0]) == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_unknown_loss_is_refused():
+    wrong = dataclasses.replace(BASE, diffusion=DiffusionConfig(loss="best"))
+    with pytest.raises(UserError, match="known: photo, state"):
+        make_train_step(wrong)
+
+
+PROGRAM = """
+    import json, sys
+    import jax, numpy as np
+    from tests.training.test_step import BASE, crops
+    from fftdiff_jax.training.state import create_state
+    from fftdiff_jax.training.step import Batch, make_train_step
+    devices = jax.local_device_count()
+    state, step = create_state(BASE), make_train_step(BASE)
+    losses = []
+    for i in range(5):
+        batch = Batch(*(x.reshape(devices, -1, *x.shape[2:]) for x in crops(i, count=8)))
+        state, numbers = step(state, batch, None)
+        losses.append(float(numbers["loss"]))
+    total = [float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(state.params)]
+    print(json.dumps({"devices": devices, "losses": losses, "params": total}))
+"""
+
+
+def test_two_devices_do_what_one_does():
+    """Same loss and same parameters to float tolerance, on simulated devices."""
+    found = []
+    for count in (1, 2):
+        flags = f"--xla_force_host_platform_device_count={count}"
+        result = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+            cwd=ROOT,
+            env=environment(XLA_FLAGS=flags),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        found.append(json.loads(result.stdout.splitlines()[-1]))
+    one, two = found
+    assert (one["devices"], two["devices"]) == (1, 2)
+    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
+    np.testing.assert_allclose(two["params"], one["params"], rtol=1e-4)
