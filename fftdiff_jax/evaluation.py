@@ -22,6 +22,7 @@ from tqdm import tqdm
 from fftdiff_jax import calibration, metrics
 from fftdiff_jax.data.images import load_photo, photo_size, save_png
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path
+from fftdiff_jax.data.pipeline import load_pair
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import write_text
 from fftdiff_jax.results import PhotoResult, ResultFolder
@@ -167,7 +168,8 @@ def score_row(
     Raises:
       UserError: a photo cannot be read.
     """
-    rainy, clean = _load_pair(manifest, row)
+    pair = load_pair(manifest, row)
+    rainy, clean = pair.rainy, pair.clean
     begin = time.perf_counter()
     samples = np.asarray(restorer.sample_float(rainy, draws=draws, steps=steps, seed=seed))
     seconds = time.perf_counter() - begin
@@ -209,7 +211,8 @@ def load_photos(
 ) -> Triple:
     """Rainy, restored and clean photo of a result; restored again where it was not kept."""
     row = next(row for row in manifest.rows if row.number == result.row)
-    rainy, clean = _load_pair(manifest, row)
+    pair = load_pair(manifest, row)
+    rainy, clean = pair.rainy, pair.clean
     path = folder.photo_path(result.row, result.file)
     if path.exists():
         return rainy, load_photo(path), clean
@@ -247,15 +250,6 @@ def _scores(
         a, b = (jnp.asarray(x[None], jnp.float32) / 255 for x in (photo, clean))
         scores["lpips"] = float(metrics.lpips(a, b)[0])
     return scores
-
-
-def _load_pair(
-    manifest: Manifest, row: Row
-) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]:
-    try:
-        return load_photo(str(row.rainy)), load_photo(row.clean)
-    except UserError as error:
-        raise UserError(f"{manifest.where(row)}: {error}") from error
 
 
 def _check_pairs(manifest: Manifest, rows: Sequence[Row]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, PyTree, UInt8
+from jaxtyping import Array
 from tqdm import tqdm
 
 from fftdiff_jax import config as configuration
@@ -24,17 +24,17 @@ from fftdiff_jax import diffusion, metrics, sampling, spectra
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.embedded import embedded_manifest
-from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, read_manifest
 from fftdiff_jax.data.sources import cache_folder
 from fftdiff_jax.denoiser import require_prediction
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
-from fftdiff_jax.restoration import Restorer, make_tile_sampler
+from fftdiff_jax.restoration import Restorer
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.log import RunLog
 from fftdiff_jax.training.state import TrainState, create_state
 from fftdiff_jax.training.step import Batch, make_train_step
+from fftdiff_jax.training.validation import Validation
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def train(config: Config, workdir: Path, *, progress: bool = True) -> dict[str, 
     # ---- the loop -----------------------------------------------------------------------------
     if first_step < config.training.steps:
         log = RunLog(workdir, first_step)
-        validation = _Validation(config, validation_set) if validation_set else None
+        validation = Validation(config, validation_set) if validation_set else None
         batches = _device_batches(config, training_set, position["next_batch"])
         with tqdm(
             total=config.training.steps,
@@ -123,7 +123,7 @@ def _loop(
     losses: list[float],
     batches: Iterator[Batch],
     log: RunLog,
-    validation: _Validation | None,
+    validation: Validation | None,
     checkpoints: Checkpoints,
     bar: tqdm,
 ) -> None:
@@ -197,60 +197,6 @@ def _fetch(pending: list[dict[str, Array]], step: int) -> list[dict[str, float]]
     return fetched
 
 
-class _Validation:
-    """Scores the EMA weights on centre crops of val photos."""
-
-    def __init__(self, config: Config, manifest: Manifest) -> None:
-        rows = manifest.rows[:: max(1, len(manifest) // config.training.evaluate_photos)]
-        rows = rows[: config.training.evaluate_photos]
-        pairs = [(load_photo(row.clean), load_photo(row.rainy or row.clean)) for row in rows]
-        side = min(
-            config.training.evaluate_crop, *(n for clean, _ in pairs for n in clean.shape[:2])
-        )
-        self._clean = np.stack([_centre(clean, side) for clean, _ in pairs])
-        self._rainy = np.stack([_centre(rainy, side) for _, rainy in pairs])
-        self._noise = np.random.default_rng(0).standard_normal(self._rainy.shape, np.float32)
-        self._restore = jax.jit(make_tile_sampler(config, config.sampling))
-
-    def score(self, params: PyTree) -> dict[str, float]:
-        """Mean PSNR on Y, and its gain over the rainy crops, in dB."""
-        restored = self._run(params)
-        psnr_y = _mean_psnr_y(restored, self._clean)
-        return {"psnr_y": psnr_y, "gain_y": psnr_y - _mean_psnr_y(self._rainy, self._clean)}
-
-    def picture(self, params: PyTree, count: int = 4) -> UInt8[np.ndarray, "h w 3"]:
-        """Rainy, restored and clean crops side by side, a row each."""
-        restored = self._run(params, count)
-        columns = (self._rainy[:count], restored, self._clean[:count])
-        return np.concatenate(np.concatenate(columns, axis=2))
-
-    def _run(self, params: PyTree, count: int | None = None) -> UInt8[np.ndarray, "n h w 3"]:
-        params = jax.device_put(params, jax.local_devices()[0])
-        restored = []
-        # One by one: memory stays small, and one compilation serves both callers.
-        for rainy, noise in zip(self._rainy[:count], self._noise[:count], strict=True):
-            photo = self._restore(
-                params, rainy[None].astype(np.float32) / 255, noise[None], jax.random.key(0)
-            )
-            restored.append(np.round(np.asarray(photo[0]) * 255).astype(np.uint8))
-        return np.stack(restored)
-
-
-def _mean_psnr_y(
-    photos: UInt8[np.ndarray, "n h w 3"], clean: UInt8[np.ndarray, "n h w 3"]
-) -> float:
-    scores = [
-        metrics.score_photos(photo, truth)["psnr_y"]
-        for photo, truth in zip(photos, clean, strict=True)
-    ]
-    return float(np.mean(scores))
-
-
-def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
-    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-    return photo[top : top + side, left : left + side]
-
-
 def _device_batches(config: Config, manifest: Manifest, first: int) -> Iterator[Batch]:
     devices = jax.local_device_count()
     stream = pipeline.training_batches(
@@ -285,9 +231,10 @@ def _open_manifest(config: Config) -> Manifest:
 
 
 def _validation_set(manifest: Manifest) -> Manifest | None:
-    if not manifest.has_splits or not any(row.split == "val" for row in manifest):
+    if not manifest.has_splits:
         return None
-    return manifest.select("val").require_files()
+    rows = tuple(row for row in manifest if row.split == "val" and row.rainy)
+    return dataclasses.replace(manifest, rows=rows).require_files() if rows else None
 
 
 def _make_folder(workdir: Path) -> None:
