@@ -14,11 +14,11 @@ def get_config() -> Config:
         data=DataConfig(manifest="embedded", rendered_rain=1.0),
         diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(
-            steps=1500,
+            steps=1200,
             warmup_steps=100,
             ema_decay=0.995,
-            checkpoint_every=250,
-            evaluate_every=500,
-            sample_every=500,
+            checkpoint_every=200,
+            evaluate_every=400,
+            sample_every=400,
         ),
     )
