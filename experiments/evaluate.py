@@ -17,7 +17,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import _cli
-from fftdiff_jax.data.manifest import Manifest, read_manifest
+from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
@@ -98,13 +98,7 @@ def main() -> int:
 
 
 def _read_manifest(path: str, split: str | None) -> Manifest:
-    if path == "embedded":
-        from fftdiff_jax.config import DataConfig
-        from fftdiff_jax.data.embedded import embedded_manifest
-        from fftdiff_jax.data.sources import cache_folder
-
-        path = str(embedded_manifest(cache_folder(DataConfig())))
-    whole = read_manifest(path)
+    whole = _cli.read_pairs(path)
     if split == "all" or not whole.has_splits:
         if split not in (None, "all"):
             raise UserError(f"{whole.path}: has no column split; leave --split out")
