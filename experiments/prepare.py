@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 
 from absl import flags
 
-from experiments._cli import run
+from experiments._cli import require, run
 
 _LAYOUTS = ["rain800", "rain1400", "rain100", "folders", "regex"]
 
@@ -43,15 +43,14 @@ STATISTICS = flags.DEFINE_bool(
     "statistics", False, "Measure magnitudes and phases of the train pairs (a JSON and a picture)."
 )
 flags.DEFINE_alias("export-spectra", "export_spectra")
-flags.mark_flag_as_required("output")
 
 
 def main() -> None:
     from fftdiff_jax.errors import UserError
 
-    assert OUTPUT.value is not None  # absl requires it
+    output = require("output", OUTPUT.value)
     if ROOT.value is not None:
-        _prepare(ROOT.value, OUTPUT.value)
+        _prepare(ROOT.value, output)
     elif not (TFDS.value or SPECTRA.value or STATISTICS.value):
         raise UserError(
             "nothing to do; give --layout and --root to write a manifest, or --tfds, "
@@ -60,13 +59,13 @@ def main() -> None:
     if TFDS.value:
         from fftdiff_jax.data.rain_pairs import build_rain_pairs
 
-        print(f"tfds: {build_rain_pairs(OUTPUT.value, _bar('tfds'))}")
+        print(f"tfds: {build_rain_pairs(output, _bar('tfds'))}")
     if SPECTRA.value:
         from fftdiff_jax.data.export import export_spectra
 
-        print(f"spectra: {export_spectra(OUTPUT.value, _bar('spectra'))}")
+        print(f"spectra: {export_spectra(output, _bar('spectra'))}")
     if STATISTICS.value:
-        _measure(OUTPUT.value)
+        _measure(output)
 
 
 def _measure(path: str) -> None:

@@ -36,8 +36,12 @@ def get_config() -> Config:
             condition_dropout=0.1,
         ),
         sampling=SamplingConfig(sampler="ddpm", steps=100),
-        # EMA over some 200 steps; the validation draws take 100 steps each, so there are few.
+        # EMA over some 200 steps; the draws take 100 steps each, so few photos are scored.
         training=TrainingConfig(
-            steps=10_000, ema_decay=0.995, evaluate_every=5000, evaluate_photos=4
+            steps=10_000,
+            ema_decay=0.995,
+            evaluate_every=5000,
+            evaluate_photos=4,
+            final_evaluation_limit=8,
         ),
     )
