@@ -13,6 +13,7 @@ import collections
 import contextlib
 import hashlib
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,13 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing
 
 _SUFFIX = ".u8.npy"
+# What np.save writes before the bytes of an 8-bit photo (NPY format 1.0), and how long that is.
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '\|u1', 'fortran_order': False, "
+    rb"'shape': \((\d+), (\d+), 3\), \} *\n$",
+    re.DOTALL,
+)
+_HEADER_BYTES = 128
 _MAX_MAPS = 16_384  # Linux allows a process 65,530 mappings
 
 
@@ -56,7 +64,7 @@ class PhotoCache:
         """
         total, names = 0, {}
         for key, (height, width) in zip(keys, sizes, strict=True):
-            name, count = _name(key), height * width * 3 + 128
+            name, count = _name(key), height * width * 3 + _HEADER_BYTES
             if name not in names and total + count <= self.limit:
                 names[name] = count
                 total += count
@@ -80,7 +88,7 @@ class PhotoCache:
         if mapped is None:
             photo = decode()
             with contextlib.suppress(UserError), replacing(path) as temporary:
-                np.save(temporary, photo)
+                np.save(temporary, np.ascontiguousarray(photo))
             mapped = _map(path)
         else:
             with contextlib.suppress(OSError):
@@ -150,12 +158,22 @@ class _RecentPhotos:
 
 
 def _map(path: Path) -> np.ndarray | None:
-    """Opens a decoded photo, or returns None where it is missing or not whole."""
+    """Opens a decoded photo, or returns None where it is missing or not whole.
+
+    np.load evaluates the header as Python source, which Python 3.11 cannot do in several threads at
+    once (a SystemError now and then); here it is matched.
+    """
     try:
-        mapped = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        with open(path, "rb") as file:
+            header = _HEADER.match(file.read(_HEADER_BYTES))
+        if header is None:
+            return None
+        shape = (int(header[1]), int(header[2]), 3)
+        if os.stat(path).st_size != _HEADER_BYTES + shape[0] * shape[1] * 3:
+            return None
+        return np.memmap(path, np.uint8, "r", offset=_HEADER_BYTES, shape=shape)
+    except (OSError, ValueError):
         return None
-    return mapped if mapped.dtype == np.uint8 and mapped.ndim == 3 else None
 
 
 def file_key(path: str | os.PathLike[str]) -> str:

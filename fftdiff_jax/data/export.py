@@ -12,6 +12,7 @@ import functools
 import hashlib
 import io
 import os
+import threading
 import zipfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,9 @@ COLUMNS = (
     "rain_npz_filepath", "groundtruth_filepath", "rain_filepath",
 )  # fmt: skip
 _LIST = "spectra.csv"
+# NumPy evaluates array headers as Python source, which Python 3.11 cannot do in several threads at
+# once (a SystemError now and then); loader threads take turns.
+_HEADERS = threading.Lock()
 
 
 def export_spectra(
@@ -69,7 +73,7 @@ def load_spectrum(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w 6"]:
       UserError: the file is missing, damaged, or holds something else.
     """
     try:
-        with np.load(path) as arrays:
+        with _HEADERS, np.load(path) as arrays:
             array = arrays[KEY]
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such file") from error
@@ -109,7 +113,7 @@ class SpectraSource(PairSource):
     def size(self, index: int, rainy: bool) -> tuple[int, int]:
         path = self._files[index][rainy]
         try:
-            with zipfile.ZipFile(path) as archive, archive.open(f"{KEY}.npy") as file:
+            with _HEADERS, zipfile.ZipFile(path) as zipped, zipped.open(f"{KEY}.npy") as file:
                 np.lib.format.read_magic(file)
                 height, width, channels = np.lib.format.read_array_header_1_0(file)[0]
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
