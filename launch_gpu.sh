@@ -3,10 +3,24 @@
 #
 #   sbatch --account=YOUR_ACCOUNT launch_gpu.sh \
 #     --config=experiments/configs/rain1400_gpu.py --config.data.manifest=rain1400.csv \
-#     --workdir=$SCRATCH/runs/rain1400
+#     --workdir=/scratch/.../runs/rain1400
 #
-# Flags of sbatch (--time, --gres, --partition) override the lines below. Everything after the
-# script's name goes to experiments.train. Submitted again, a run goes on where it stopped.
+# Everything after the script's name goes to experiments.train. Flags of sbatch override the lines
+# below, and so do sbatch's variables (SBATCH_ACCOUNT, SBATCH_PARTITION, SBATCH_TIMELIMIT):
+#
+#   --gres=gpu:4                                        4 GPUs of a node, one process
+#   --gres=gpu:4 --ntasks-per-node=4 --cpus-per-task=4  one process a GPU
+#   --nodes=4 --gres=gpu:4                              4 nodes
+#
+# Before the time limit the run is saved and the job puts itself back into the queue; so it does
+# when a process was lost. docs/greatlakes.md tells the whole way, docs/reliability.md the rest.
+#
+# Variables, all optional:
+#   FFTDIFF_VENV          virtual environment; made here when missing (.venv-cuda in the checkout)
+#   FFTDIFF_MODULES       modules to load first, e.g. "python/3.11"
+#   FFTDIFF_SCRATCH       for caches (the account's scratch folder, else ~/.cache)
+#   FFTDIFF_LOCAL_SHARDS  1: copy the manifest's TFDS shards to each node's own disk first
+#   FFTDIFF_VERB          what runs: train (the default), or evaluate; tasks of an array share it
 #SBATCH --job-name=fftdiff_jax
 #SBATCH --partition=spgpu
 #SBATCH --nodes=1
@@ -15,15 +29,122 @@
 #SBATCH --cpus-per-task=8
 #SBATCH --mem=48G
 #SBATCH --time=08:00:00
+#SBATCH --signal=B:USR1@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 set -euo pipefail
-cd "${SLURM_SUBMIT_DIR:-.}"
+cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")}"
 
-# A virtual environment beside the checkout, made once.
+say() { echo "launch_gpu.sh: $(date '+%F %T') $*"; }
+
+# The value of --NAME=... among this script's arguments.
+flag() {
+  local name=$1 word
+  shift
+  for word in "$@"; do
+    case $word in --"$name"=*) echo "${word#--"$name"=}" ;; esac
+  done | tail -n 1
+}
+
+# ---- a virtual environment, made once -----------------------------------------------------------
+if [ -n "${FFTDIFF_MODULES:-}" ]; then
+  # shellcheck disable=SC2086
+  module load $FFTDIFF_MODULES
+fi
 venv=${FFTDIFF_VENV:-$PWD/.venv-cuda}
-if [ ! -x "$venv/bin/python" ]; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install -q -e ".[cuda]"
+if [ ! -x "$venv/bin/python" ] || [ -e "$venv/.unfinished" ]; then
+  # The lock: jobs of an array start at once.
+  (
+    flock 9
+    if [ ! -x "$venv/bin/python" ] || [ -e "$venv/.unfinished" ]; then
+      say "making $venv"
+      mkdir -p "$venv" && touch "$venv/.unfinished"
+      python3 -m venv "$venv"
+      "$venv/bin/python" -m pip install -q -e ".[${FFTDIFF_EXTRA:-cuda}]"
+      rm "$venv/.unfinished"
+    fi
+  ) 9> "$venv.lock"
 fi
 
-srun --kill-on-bad-exit=1 "$venv/bin/python" -m experiments.train --noprogress "$@"
+# ---- places ---------------------------------------------------------------------------------------
+scratch=${FFTDIFF_SCRATCH:-}
+if [ -z "$scratch" ]; then
+  account=${SLURM_JOB_ACCOUNT:-none}
+  scratch=/scratch/${account}_root/$account/${USER:-$(id -un)}
+  [ -d "$scratch" ] || scratch=$HOME/.cache
+fi
+export XDG_CACHE_HOME=$scratch # decoded photos
+# Since Slurm 22.05 srun no longer takes this from sbatch: a task would get one core.
+export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
+arguments=(--noprogress --compilation_cache="$scratch/fftdiff_jax/xla" "$@")
+
+if [ "${FFTDIFF_LOCAL_SHARDS:-0}" = 1 ]; then
+  manifest=$(flag config.data.manifest "$@")
+  shards=$(realpath "${manifest%.csv}_tfds")
+  here=${TMPDIR:-/tmp}/fftdiff_jax-${USER:-$(id -un)}$shards
+  say "copying $shards to each node"
+  # The index last: a copy without it is not taken for a whole one.
+  srun --ntasks-per-node=1 --ntasks="${SLURM_JOB_NUM_NODES:-1}" bash -c '
+    mkdir -p "$2" && if ! cmp -s "$1/index.json" "$2/index.json"; then
+      rm -f "$2/index.json"; cp -r "$1/." "$2.new" && rm -rf "$2" && mv "$2.new" "$2"
+    fi' copy "$shards" "$here"
+  arguments+=(--config.data.shards_dir="$here")
+fi
+
+# ---- evaluation: one process a job, the tasks of an array share the photos --------------------------
+if [ "${FFTDIFF_VERB:-train}" != train ]; then
+  if [ -n "${SLURM_ARRAY_TASK_COUNT:-}" ]; then
+    arguments+=(--process_index=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN))
+      --process_count="$SLURM_ARRAY_TASK_COUNT")
+  fi
+  exec srun --nodes=1 --ntasks=1 "$venv/bin/python" -u -m "experiments.$FFTDIFF_VERB" \
+    "${arguments[@]}"
+fi
+
+# ---- training, with Slurm's warning handed on -----------------------------------------------------
+newest() { # the number of the newest checkpoint
+  find "$(flag workdir "$@")/checkpoints" -maxdepth 1 -name '[0-9]*' 2> /dev/null \
+    | sed 's|.*/||' | grep -x '[0-9]*' | sort -n | tail -n 1 || true
+}
+before=$(newest "$@")
+
+srun --kill-on-bad-exit=1 "$venv/bin/python" -u -m experiments.train "${arguments[@]}" &
+child=$!
+trap 'say "asked to save and end"; kill -USR1 "$child"' USR1
+trap 'say "ended from outside"' TERM # by scancel or preemption: Slurm has told the steps itself
+code=0
+while true; do
+  code=0
+  wait "$child" || code=$?
+  kill -0 "$child" 2> /dev/null || break # else a trap cut the waiting short
+done
+code=0
+wait "$child" || code=$?
+
+# ---- again? -----------------------------------------------------------------------------------------
+requeue() {
+  say "exit code $code: $1"
+  # Not when the user or Slurm has ended the job; and an interactive job cannot wait in a queue.
+  if scontrol show job -o "${SLURM_JOB_ID:-0}" 2> /dev/null | grep -q 'JobState=RUNNING .*BatchFlag=1'; then
+    say "back into the queue; it goes on from step $(newest "${given[@]}")"
+    scontrol requeue "$SLURM_JOB_ID" && exit 0
+  fi
+  say "the same command goes on from step $(newest "${given[@]}")"
+  exit "$code"
+}
+given=("$@")
+
+case $code in
+  0) say "finished" ;;
+  75) requeue "saved as asked" ;; # see fftdiff_jax/training/preemption.py
+  1 | 2 | 130) say "exit code $code: not to be mended by another try" ;;
+  *)
+    # A process was killed or lost. Without a new checkpoint, three tries in all.
+    if [ "$(newest "$@")" != "$before" ] || [ "${SLURM_RESTART_COUNT:-0}" -lt 2 ]; then
+      requeue "a process was lost"
+    fi
+    say "exit code $code, and no new checkpoint since the last start: not tried again"
+    ;;
+esac
+exit "$code"

@@ -29,9 +29,15 @@ _SPLIT = flags.DEFINE_string(
 _OUTPUT = flags.DEFINE_string("output", None, "folder for the results; made when missing")
 _STEPS = flags.DEFINE_list("steps", [], "network evaluations a draw, or several: 1,4,20")
 _DRAWS = flags.DEFINE_integer("draws", None, "draws whose mean is scored; 2 or more calibrate")
+_NOISE_SCALE = flags.DEFINE_float(
+    "noise_scale", None, "1 draws, 0 refines (every draw the same); for several steps", 0.0, 1.0
+)
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many pairs; 0: all", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
 _LPIPS = flags.DEFINE_bool("lpips", True, "measure LPIPS too")
+_LPIPS_NETS = flags.DEFINE_list(
+    "lpips_nets", ["alexnet"], "networks of LPIPS: alexnet, vgg16 (slow), or both: alexnet,vgg16"
+)
 _SAVE = flags.DEFINE_bool("save_photos", True, "keep the restored photos in restored/")
 _REPORT = flags.DEFINE_bool("report", True, "write report.html")
 _RESTART = flags.DEFINE_bool("restart", False, "discard what --output holds")
@@ -47,27 +53,19 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 
 def main() -> int:
     """Evaluates what the flags describe."""
-    checkpoint = _cli.require("checkpoint", _CHECKPOINT.value)
+    openers = [_cli.restorer_opener(path) for path in (_CHECKPOINT.value, *_COMPARE.value)]
     manifest_path = _cli.require("manifest", _MANIFEST.value)
     output = Path(_cli.require("output", _OUTPUT.value)).expanduser()
     steps: list[int | None] = [_whole_number("--steps", word) for word in _STEPS.value]
     index, count = _share()
     manifest = _read_manifest(manifest_path, _SPLIT.value)
-    checkpoints = [Path(name).expanduser() for name in (checkpoint, *_COMPARE.value)]
-    for path in checkpoints:
-        if not path.exists():
-            raise UserError(f"{path}: there is no such checkpoint; give a run's folder")
     pairs = min(len(manifest), _LIMIT.value or len(manifest))
     print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.comparison import Model, evaluate_models
-    from fftdiff_jax.restoration import Restorer
-    from fftdiff_jax.training.checkpoints import load_weights
 
-    models = []
-    for path in checkpoints:
-        params, config, step = load_weights(path)
-        models.append(Model(str(path), Restorer(params, config), params, step))
+    changes = {} if _NOISE_SCALE.value is None else {"noise_scale": _NOISE_SCALE.value}
+    models = [Model.of(opener(), **changes) for opener in openers]
     try:
         table = evaluate_models(
             models,
@@ -78,6 +76,7 @@ def main() -> int:
             limit=_LIMIT.value,
             seed=_SEED.value,
             lpips=_LPIPS.value,
+            lpips_nets=_LPIPS_NETS.value,
             save_photos=_SAVE.value,
             restart=_RESTART.value,
             report=_REPORT.value,

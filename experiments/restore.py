@@ -3,7 +3,7 @@
     python -m experiments.restore --checkpoint=runs/mine --input=PHOTO_OR_FOLDER --output=restored
 
 A folder is searched with all its subfolders; names, sizes and formats stay. The input is never
-written to.
+written to. A photo that cannot be restored is named at the end, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 from absl import flags
 
 from experiments import _cli
-from fftdiff_jax.data.images import PHOTO_SUFFIXES, load_photo_file, save_photo
+from fftdiff_jax import jobs
 from fftdiff_jax.errors import UserError
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, _cli.CHECKPOINT_HELP)
 _INPUT = flags.DEFINE_string(
     "input", None, "a photo, a folder of photos, or a pattern like 'a/*.jpg'"
 )
@@ -24,8 +24,14 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder for the restored photos; m
 _STEPS = flags.DEFINE_integer("steps", None, "network evaluations a draw", lower_bound=1)
 _DRAWS = flags.DEFINE_integer("draws", None, "draws whose mean is the photo", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
+_NOISE_SCALE = flags.DEFINE_float(
+    "noise_scale", None, "1 draws, 0 refines (every draw the same); for several steps", 0.0, 1.0
+)
 _UNCERTAINTY = flags.DEFINE_bool(
     "uncertainty", False, "also write NAME.uncertainty.png: the draws' spread, white at 0.1"
+)
+_SKIP_EXISTING = flags.DEFINE_bool(
+    "skip_existing", False, "leave photos alone that are in --output already"
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
 _COMPILATION_CACHE = flags.DEFINE_string(
@@ -37,88 +43,50 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 
 def main() -> int:
     """Restores what the flags name; 1 when a photo could not be."""
-    checkpoint = _cli.require("checkpoint", _CHECKPOINT.value)
-    photos = find_photos(_cli.require("input", _INPUT.value))
+    open_restorer = _cli.restorer_opener(_CHECKPOINT.value)
+    pattern = _cli.require("input", _INPUT.value)
     output = Path(_cli.require("output", _OUTPUT.value)).expanduser().absolute()
-    targets = [output / relative for _, relative in photos]
-    for (source, _), target in zip(photos, targets, strict=True):
-        if target.exists() and target.samefile(source):
-            raise UserError(f"--output {output}: would overwrite {source}; choose another folder")
-    print(
-        f"restoring {len(photos)} photo{'s' if len(photos) != 1 else ''} into {output}", flush=True
-    )
+    if _UNCERTAINTY.value and _DRAWS.value == 1:
+        raise UserError("--uncertainty is the spread of several draws; give --draws=2 or more")
+    planned = jobs.plan(pattern, output, maps=_UNCERTAINTY.value, keep=_SKIP_EXISTING.value)
+    waiting = [job for job in planned if not (_SKIP_EXISTING.value and job.target.exists())]
+    if len(waiting) < len(planned):
+        print(f"{len(planned) - len(waiting)} are there already")
+    print(f"restoring {jobs.photos(len(waiting))} into {output}", flush=True)
+    if not waiting:
+        return 0
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from tqdm import tqdm
 
-    from fftdiff_jax.restoration import Restorer
-
-    restorer = Restorer.from_checkpoint(checkpoint)
+    restorer = open_restorer()
+    if _NOISE_SCALE.value is not None:
+        restorer = restorer.with_sampling(noise_scale=_NOISE_SCALE.value)
     refused = []
-    pairs = list(zip(photos, targets, strict=True))
-    for (source, _), target in tqdm(pairs, unit="photo", disable=not _PROGRESS.value):
-        try:
-            _restore(restorer, source, target)
-        except UserError as error:
-            refused.append(str(error))
-    print(f"{len(photos) - len(refused)} restored: {output}")
+    done = 0
+    bar = tqdm(waiting, unit="photo", disable=not _PROGRESS.value)
+    try:
+        for job in bar:
+            reason = jobs.restore(
+                restorer,
+                job,
+                draws=_DRAWS.value,
+                steps=_STEPS.value,
+                seed=_SEED.value,
+                spread=_UNCERTAINTY.value,
+            )
+            if reason:
+                refused.append(reason)
+            done += 1
+            bar.set_postfix_str(f"{len(waiting) - done} left")
+    except KeyboardInterrupt:
+        bar.close()
+        total = jobs.photos(len(waiting))
+        print(f"stopped after {done} of {total}; --skip_existing goes on from here")
+        raise
+    print(f"{len(waiting) - len(refused)} restored: {output}")
     for reason in refused:
         print(f"not restored: {reason}")
     return 1 if refused else 0
-
-
-def _restore(restorer, source: Path, target: Path) -> None:
-    from fftdiff_jax.data.images import save_png
-    from fftdiff_jax.restoration import to_uint8
-
-    photo = load_photo_file(source)
-    draws = _DRAWS.value or restorer.default_draws
-    if not _UNCERTAINTY.value:
-        restored = restorer.mean_float(
-            photo.pixels, draws=draws, steps=_STEPS.value, seed=_SEED.value
-        )
-        save_photo(target, restored, photo)
-        return
-    samples = restorer.sample_float(
-        photo.pixels, draws=max(draws, 2), steps=_STEPS.value, seed=_SEED.value
-    )
-    save_photo(target, samples.mean(axis=0), photo)
-    spread = samples.std(axis=0, ddof=1).mean(axis=-1, keepdims=True)
-    save_png(
-        target.with_name(f"{target.stem}.uncertainty.png"), to_uint8(spread.repeat(3, -1) / 0.1)
-    )
-
-
-def find_photos(pattern: str) -> list[tuple[Path, Path]]:
-    """The photos that --input names, each with its path below the output folder.
-
-    Raises:
-      UserError: nothing there, or no photo in it.
-    """
-    path = Path(pattern).expanduser()
-    if path.is_file():
-        return [(path.absolute(), Path(path.name))]
-    if path.is_dir():
-        root, found = path, sorted(path.rglob("*"))
-    else:
-        root = _fixed_part(path)
-        found = sorted(root.glob(str(path.relative_to(root)))) if root != path else []
-        if not found:
-            raise UserError(f"--input {pattern}: there is no such photo or folder")
-    photos = [p for p in found if p.suffix.lower() in PHOTO_SUFFIXES and p.is_file()]
-    if not photos:
-        known = ", ".join(sorted(PHOTO_SUFFIXES))
-        raise UserError(f"--input {pattern}: no photo there (looked for {known})")
-    return [(p.absolute(), p.relative_to(root)) for p in photos]
-
-
-def _fixed_part(path: Path) -> Path:
-    """The folders of a pattern before its first wildcard."""
-    fixed = Path(path.anchor) if path.is_absolute() else Path()
-    for part in path.parts[1 if path.is_absolute() else 0 :]:
-        if any(mark in part for mark in "*?["):
-            return fixed
-        fixed = fixed / part
-    return fixed
 
 
 if __name__ == "__main__":

@@ -8,12 +8,17 @@ resumes the run in --workdir. A finished run holds summary.json and before_after
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from pathlib import Path
+from typing import Any, NoReturn
 
 from absl import flags
 
 from experiments import _cli, _config
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.training.preemption import Interrupted, Preemption
 
 _CONFIG = flags.DEFINE_string("config", None, "a file of experiments/configs, or its bare name")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder; made when missing")
@@ -24,18 +29,57 @@ _COMPILATION_CACHE = flags.DEFINE_string(
     "compiled programs are kept here between runs; empty: not at all",
 )
 
+_PROCESS_TIMEOUT = flags.DEFINE_integer(
+    "process_timeout", 300, "seconds to wait for the other processes of a Slurm step", lower_bound=1
+)
+_HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
+    "heartbeat_timeout", 100, "seconds without a sign of a process until it is lost", lower_bound=10
+)
+
 _OVERRIDES: list[str] = []
 
 
-def main() -> int:
-    """Runs the training that the flags describe."""
-    workdir = Path(_cli.require("workdir", _WORKDIR.value))
-    config = _config.load_config(_cli.require("config", _CONFIG.value), _OVERRIDES)
-    print(f"training {config.training.steps} steps into {workdir}", flush=True)
-    _cli.prepare_jax(_COMPILATION_CACHE.value)
-    from fftdiff_jax.training.loop import train
+def _say(line: str) -> None:
+    print(f"\n{line}", file=sys.stderr, flush=True)
 
-    summary = train(config, workdir, progress=_PROGRESS.value)
+
+def main() -> int:
+    """Runs the training that the flags describe; exit codes: see docs/reliability.md."""
+    # From here on a signal is heard, also while JAX is being imported and while it compiles.
+    with Preemption(_say) as stop:
+        workdir = Path(_cli.require("workdir", _WORKDIR.value))
+        config = _config.load_config(_cli.require("config", _CONFIG.value), _OVERRIDES)
+        # Before JAX, which takes seconds to start; of several processes, the first one says it.
+        if os.environ.get("SLURM_PROCID", "0") == "0":
+            print(f"training {config.training.steps} steps into {workdir}", flush=True)
+        _cli.prepare_jax(_COMPILATION_CACHE.value)
+        from fftdiff_jax.training import distributed
+        from fftdiff_jax.training.loop import train
+
+        place = distributed.start(
+            os.environ, timeout=_PROCESS_TIMEOUT.value, heartbeat=_HEARTBEAT_TIMEOUT.value
+        )
+        first = place is None or place.index == 0
+        try:
+            summary = train(config, workdir, progress=_PROGRESS.value, stop=stop)
+        except Interrupted as end:
+            if place is not None:
+                stop.deafen()
+            if first:
+                print(f"ended as asked: {end}", file=sys.stderr, flush=True)
+            return end.code
+        except Exception as error:
+            if place is None:
+                raise
+            _leave(error, place, distributed)
+        if not first:
+            stop.deafen()  # it waits for the first one, which hears the signals
+    if first:
+        _report(workdir, summary)
+    return 0
+
+
+def _report(workdir: Path, summary: dict[str, Any] | None) -> None:
     print(f"finished: {workdir}")
     if summary:
         rainy, restored = summary["rainy"], summary["restored"]
@@ -50,7 +94,27 @@ def main() -> int:
         f"  python -m experiments.restore --checkpoint={workdir} --input=PHOTO_OR_FOLDER "
         "--output=restored"
     )
-    return 0
+
+
+def _leave(error: Exception, place: Any, distributed: Any) -> NoReturn:
+    """Ends one of several processes: an ordinary exit would wait for those that still train."""
+    who = f"process {place.index} of {place.count}"
+    code = 1
+    if isinstance(error, UserError):
+        print(f"error: {who}: {error}", file=sys.stderr)
+    elif distributed.is_lost_process(error):
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        print(
+            f"error: {who}: another process, or the network to it, is lost ({reason}); the same "
+            "command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        code = distributed.LOST
+    else:
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ def diagnose(
     )
 
 
-def predictive_deviation(draws: Float[np.ndarray, n * d]) -> Float[np.ndarray, "*d"]:
+def predictive_deviation(draws: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "*d"]:
     """The root above: deviation of a further draw from the mean of these, rounding included."""
     count = len(draws)
     variance = draws.var(axis=0, ddof=1, dtype=np.float32)

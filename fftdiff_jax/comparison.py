@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtyping import PyTree
 
@@ -18,9 +18,14 @@ from fftdiff_jax.evaluation import PhotoRestorer, evaluate, load_photos, weights
 from fftdiff_jax.files import write_text
 from fftdiff_jax.results import SCORES, ResultFolder, read_results
 
+if TYPE_CHECKING:
+    from fftdiff_jax.restoration import Restorer
+
 REPORTED_PHOTOS = 6  # to compare by hand in report.html, over all entries; two an entry at least
 
-_HEADINGS = ("PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "LPIPS")
+_HEADINGS = dict(
+    zip(SCORES, ("PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "LPIPS", "LPIPS VGG"), strict=True)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +37,26 @@ class Model:
       restorer: what is evaluated.
       params: its weights: results of other weights are not mixed with these.
       step: how many training steps it has seen.
+      way: how it samples, where that is not its own way.
     """
 
     path: str
     restorer: PhotoRestorer
     params: PyTree
     step: int
+    way: str = ""
+
+    @classmethod
+    def of(cls, restorer: Restorer, **changes: Any) -> Model:
+        """The model of a restorer; with `changes` it samples in another way (`with_sampling`)."""
+        way = ", ".join(f"{name}={value}" for name, value in changes.items())
+        restorer = restorer.with_sampling(**changes)
+        return cls(restorer.name, restorer, restorer.params, restorer.step, way)
+
+    def digest(self) -> str:
+        """What tells its results from those of other weights, or of another way to sample."""
+        digest = f"{weights_digest(self.params)} at step {self.step}"
+        return f"{digest}, {self.way}" if self.way else digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,12 +82,16 @@ class Comparison:
         width = max(len("rainy"), *(len(name) for name in names))
         count = self.entries[0].summary["num_images"]
         head = f"{f'{count} photos':<{width}} {'steps':>5} {'draws':>5} "
-        lines = [head + "".join(f"{heading:>10}" for heading in _HEADINGS) + f"{'s/photo':>9}"]
-        lines.append(f"{'rainy':<{width}} {'':>5} {'':>5} " + _cells(self.entries[0], "rainy"))
+        scores = [s for s in SCORES if any(s in e.summary["restored"] for e in self.entries)]
+        headings = "".join(f"{_HEADINGS[score]:>10}" for score in scores)
+        lines = [head + headings + f"{'s/photo':>9}"]
+        lines.append(
+            f"{'rainy':<{width}} {'':>5} {'':>5} " + _cells(self.entries[0], "rainy", scores)
+        )
         for entry in self.entries:
             lines.append(
                 f"{entry.name:<{width}} {entry.summary['steps']:>5} {entry.summary['draws']:>5} "
-                + _cells(entry, "restored")
+                + _cells(entry, "restored", scores)
                 + f"{entry.summary['seconds_per_image']:>9.2f}"
             )
         for entry in self.entries:
@@ -119,7 +142,7 @@ def evaluate_models(
                 manifest,
                 folder,
                 steps=count,
-                model=f"{weights_digest(model.params)} at step {model.step}",
+                model=model.digest(),
                 process_count=process_count,
                 **options,
             )
@@ -191,10 +214,10 @@ def distinct_names(paths: Sequence[str]) -> list[str]:
     return [f"{name}_{i + 1}" for i, name in enumerate(names)]
 
 
-def _cells(entry: Entry, key: str) -> str:
+def _cells(entry: Entry, key: str, scores: Sequence[str]) -> str:
     means = entry.summary[key]
     cells = []
-    for score in SCORES:
+    for score in scores:
         value = means.get(score, math.nan)
         shown = "-" if math.isnan(value) else f"{value:.{2 if 'psnr' in score else 4}f}"
         cells.append(f"{shown:>10}")

@@ -29,6 +29,7 @@ class DataConfig:
     rendered_rain: float = 0.0  # share of the examples whose rain is rendered on the clean photo
     workers: int = 0  # loader processes; 0: threads of the training process
     on_bad_pair: str = "stop"  # "stop" at an unreadable pair, or "skip" and count it
+    shards_dir: str = ""  # a copy of FILE_tfds, on a node's own disk; empty: beside the manifest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +38,9 @@ class RepresentationConfig:
 
     name: str = "log_ratio"  # "log_ratio", "signed_log" or "complex"
     phase: str = "wrapped"  # "wrapped" to (-pi, pi], or "raw" in (-2 pi, 2 pi)
-    normalisation: str = "condition_aware"  # or "constant" or "per_frequency"
+    normalisation: str = "condition_aware"  # or "constant"
     # Root mean square of |clean - rainy| by radial frequency, measured on the training pairs:
-    # first the constant term in units of sqrt(pixels), then equal steps up to 0.5 cycles a pixel.
+    # first the constant term in units of sqrt(pixels), then octaves from 1/256 to 1/2 a pixel.
     # Empty: training measures it and writes it here before the first step.
     rain_spectrum: tuple[float, ...] = ()
 
@@ -60,12 +61,14 @@ class ModelConfig:
 class DiffusionConfig:
     """The forward process and what the network is trained to say (diffusion.py)."""
 
-    schedule: str = "cosine"
+    schedule: str = "cosine"  # or "linear", DDPM's
     noise: str = "photo"  # Hermitian, as real photos are, or "independent" in every number
     target: str = "clean"  # what the network's output means: "clean", "noise" or "velocity"
     loss: str = "photo"  # L1 on the photo, or "state": mean squared error of the target
     spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
-    perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the clean estimate
+    perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the clean estimate at t = 1
+    refine_share: float = 0.25  # of each batch trained to refine its own estimate, without noise
+    refine_perceptual_weight: float = 0.0  # of LPIPS where it refines, at t = 0
     snr_weight_limit: float = 0.0  # min-SNR weights of the state loss; 0: constant weights
     noisiest_share: float = 0.5  # of each batch trained at t = 1, where a restoration starts
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
@@ -78,7 +81,9 @@ class SamplingConfig:
     sampler: str = "ddim"  # "ddim", "ddpm" or "dpm_solver"
     steps: int = 1  # network evaluations a draw
     draws: int = 1  # samples whose mean is the restored photo
-    noise_scale: float = 1.0  # of the starting noise and of all noise added on the way
+    noise_scale: float = 1.0  # of all noise: 1 draws, 0 refines (the same photo in every draw)
+    time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
+    resample: bool = False  # sample each clean estimate from its own uncertainty (uncertainty.py)
     eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
     guidance: float = 1.0  # weight of the condition; other than 1 wants condition dropout
 
@@ -87,21 +92,23 @@ class SamplingConfig:
 class TrainingConfig:
     """Optimisation, and how often what is written."""
 
-    steps: int = 20_000
+    steps: int = 20_000  # updates in all
     batch_size: int = 16  # global: over all devices of all processes
-    seed: int = 0
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    weight_decay: float = 1e-4
-    clip_norm: float = 1.0
-    ema_decay: float = 0.999
-    log_every: int = 20
-    checkpoint_every: int = 500
-    evaluate_every: int = 1000
+    seed: int = 0  # of the first weights, the data order, crops and noise
+    learning_rate: float = 1e-3  # peak of AdamW's rate; cosine decay to a hundredth
+    warmup_steps: int = 200  # steps of linear warm-up before the peak
+    weight_decay: float = 1e-4  # of kernels; biases and scales have none
+    clip_norm: float = 1.0  # largest global norm of a gradient
+    ema_decay: float = 0.999  # of the averaged weights, which restore photos
+    log_every: int = 20  # steps a row of metrics.csv
+    checkpoint_every: int = 500  # steps between checkpoints
+    evaluate_every: int = 1000  # steps between validations
     evaluate_photos: int = 16  # val photos (centre crops) scored at each validation
     evaluate_crop: int = 192  # side of those centre crops
     sample_every: int = 2000  # steps between sample pictures
+    initial_weights: str = ""  # a run's folder or a file of weights to start from; empty: anew
     final_evaluation_limit: int = 0  # photos scored when a run ends; 0: the whole val split
+    on_save_error: str = "continue"  # a full disk: "continue" and try again later, or "stop"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,11 +4,19 @@ Two ways to predict:
 
 * `direct`, the original recipe: the UNet looks at the noisy state beside the condition as if the
   spectrum were a picture, and says x, eps or v of the state.
-* `image_consistent`: the noisy state is decoded to a photo, the UNet predicts the clean photo from
-  it and from the rainy one, and that photo is encoded again. Whatever the network says is then the
-  state of a real photo; a magnitude that fits no phase cannot be said.
+* `image_consistent`: the UNet sees and says photos, and what it says is encoded again. Whatever it
+  says is then the state of a real photo; a magnitude that fits no phase cannot be said.
 
-How far the decoded noisy photo can be trusted is alpha, so the UNet sees y + alpha (decoded - y).
+The image-consistent network says what to add to a first guess b, which is right already where
+nothing is left to learn (preconditioning, after Karras et al. 2022, section 5):
+
+    b = e + k (d - [y + alpha (e - y)]),    k = alpha v / (alpha^2 v + sigma^2),
+
+with e an earlier estimate of the clean photo (at first, the rainy photo y), d = decode(z_t) the
+photo that the noisy state shows, in brackets what it would show of e, and v the share of rain's
+power that a first estimate still gets wrong: Kalman's gain, which leaves 1 - alpha k of the error's
+variance. At t = 1 the state shows nothing and b = e. Where no noise is drawn (`noise_scale` 0:
+refining, not drawing) it shows nothing that e does not, and b = e.
 """
 
 from __future__ import annotations
@@ -20,12 +28,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, PyTree
 
-from fftdiff_jax import diffusion, spectra
+from fftdiff_jax import diffusion, spectra, uncertainty
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.unet import UNet
 
 PREDICTIONS = ("image_consistent", "direct")
+ERROR_SHARE = 0.6  # v: on Rain800's train split after a few thousand training steps
 
 
 class Prediction(NamedTuple):
@@ -34,6 +43,8 @@ class Prediction(NamedTuple):
     state: Float[Array, "b h w 6"]  # the clean state
     photo: Float[Array, "b h w 3"]  # the clean photo that it decodes to, not clipped
     output: Float[Array, "b h w c"]  # what the network itself said: a photo, or the target
+    log_deviation: Float[Array, "b h w 1"]  # of the photo's error, and
+    colour: Float[Array, "b n"]  # its spectrum: see uncertainty.py
 
 
 class Denoiser(nn.Module):
@@ -53,6 +64,7 @@ class Denoiser(nn.Module):
         self.schedule = diffusion.make_schedule(self.config.diffusion.schedule)
         self.unet = UNet(
             channels=spectra.CHANNELS if model.prediction == "direct" else 3,
+            colour_numbers=uncertainty.COLOUR_NUMBERS,
             fold=model.fold,
             widths=model.widths,
             blocks=model.blocks,
@@ -65,6 +77,7 @@ class Denoiser(nn.Module):
         rainy: Float[Array, "b h w 3"],
         t: Float[Array, " b"],
         estimate: Float[Array, "b h w 3"],
+        noise_scale: Float[Array, " b"],
         keep_condition: Bool[Array, " b"] | None = None,
     ) -> Prediction:
         """Predicts the clean state.
@@ -73,7 +86,8 @@ class Denoiser(nn.Module):
           noisy: z_t.
           rainy: the rainy photo, in [0, 1].
           t: time of each example, in [0, 1].
-          estimate: the clean photo as the last step saw it; the rainy photo where there is none.
+          estimate: the clean photo as an earlier step saw it; the rainy photo where there is none.
+          noise_scale: of the noise in z_t: 1, or 0 where there is none.
           keep_condition: False hides the rainy photo from the network (for guidance).
         """
         alpha = self.schedule.alpha(t)[:, None, None, None]
@@ -81,26 +95,42 @@ class Denoiser(nn.Module):
         level = diffusion.log_snr(self.schedule, t)
         if self.config.model.prediction == "direct":
             return self._direct(noisy, rainy, alpha, sigma, level, keep_condition)
-        return self._image_consistent(noisy, rainy, alpha, level, estimate, keep_condition)
+        drawn = noise_scale > 0
+        return self._image_consistent(
+            noisy, rainy, alpha, sigma, level, estimate, drawn, keep_condition
+        )
 
     def _direct(self, noisy, rainy, alpha, sigma, level, keep_condition) -> Prediction:
         seen = _hide(spectra.condition(rainy), keep_condition)
-        output = self.unet(jnp.concatenate([noisy, seen], axis=-1), level)
+        said = self.unet(jnp.concatenate([noisy, seen], axis=-1), level, jnp.ones_like(level))
         target = self.config.diffusion.target
-        state = diffusion.to_clean(output, noisy, alpha, sigma, target)
-        return Prediction(state, self.representation.decode(state, rainy), output)
+        state = diffusion.to_clean(said.picture, noisy, alpha, sigma, target)
+        return Prediction(
+            state,
+            self.representation.decode(state, rainy),
+            said.picture,
+            said.log_deviation,
+            said.colour,
+        )
 
-    def _image_consistent(self, noisy, rainy, alpha, level, estimate, keep_condition) -> Prediction:
-        decoded = self.representation.decode(noisy, rainy)
+    def _image_consistent(
+        self, noisy, rainy, alpha, sigma, level, estimate, drawn, keep_condition
+    ) -> Prediction:
         # Wild states decode to wild photos; a factor of 2 keeps all that could be a photo.
-        trusted = rainy + alpha * (jnp.clip(decoded, -2.0, 3.0) - rainy)
-        seen = [trusted, _hide(rainy, keep_condition)]
+        decoded = jnp.clip(self.representation.decode(noisy, rainy), -2.0, 3.0)
+        gain = alpha * ERROR_SHARE / (jnp.square(alpha) * ERROR_SHARE + jnp.square(sigma))
+        gain *= drawn[:, None, None, None]
+        guess = estimate + gain * (decoded - rainy - alpha * (estimate - rainy))
+        seen = [guess, _hide(rainy, keep_condition)]
         if self.config.model.self_conditioning:
             seen.append(estimate)
-        # Centred on 0; the network says what to add to the rainy photo.
+        # Centred on 0. alpha says how much the noisy photo shows: at t = 1 as little as none would.
         pictures = jnp.concatenate(seen, axis=-1) - 0.5
-        photo = rainy + self.unet(pictures, level)
-        return Prediction(self.representation.encode(photo, rainy), photo, photo)
+        said = self.unet(pictures, level, alpha[:, 0, 0, 0] * drawn)
+        photo = guess + said.picture
+        state = self.representation.encode(photo, rainy)
+        log_deviation = said.log_deviation + 0.5 * jnp.log1p(-alpha * gain)
+        return Prediction(state, photo, photo, log_deviation, said.colour)
 
 
 def require_prediction(name: str) -> None:
@@ -116,11 +146,13 @@ def predict(
     rainy: Float[Array, "b h w 3"],
     t: Float[Array, " b"],
     estimate: Float[Array, "b h w 3"],
+    noise_scale: Float[Array, " b"] | None = None,
     keep_condition: Bool[Array, " b"] | None = None,
 ) -> Prediction:
     """Applies the denoiser that `config` describes with these parameters; see `Denoiser`."""
+    scale = jnp.ones_like(t) if noise_scale is None else noise_scale
     prediction = Denoiser(config).apply(
-        {"params": params}, noisy, rainy, t, estimate, keep_condition
+        {"params": params}, noisy, rainy, t, estimate, scale, keep_condition
     )
     return typing.cast(Prediction, prediction)
 

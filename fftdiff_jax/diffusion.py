@@ -101,22 +101,22 @@ def log_snr(schedule: Schedule, t: Float[Array, ...]) -> Float[Array, ...]:
 
 
 def diffuse(
-    x: Float[Array, b * d],
-    noise: Float[Array, b * d],
+    x: Float[Array, "b ..."],
+    noise: Float[Array, "b ..."],
     alpha: Float[Array, "b *#d"],
     sigma: Float[Array, "b *#d"],
-) -> Float[Array, b * d]:
+) -> Float[Array, "b ..."]:
     """z_t = alpha_t x + sigma_t eps (Ho et al. 2020, eq. 4)."""
     return alpha * x + sigma * noise
 
 
 def to_target(
-    x: Float[Array, b * d],
-    noise: Float[Array, b * d],
+    x: Float[Array, "b ..."],
+    noise: Float[Array, "b ..."],
     alpha: Float[Array, "b *#d"],
     sigma: Float[Array, "b *#d"],
     target: str,
-) -> Float[Array, b * d]:
+) -> Float[Array, "b ..."]:
     """What a network of this target should say: x, eps or v = alpha eps - sigma x."""
     require_target(target)
     if target == "clean":
@@ -127,12 +127,12 @@ def to_target(
 
 
 def to_clean(
-    prediction: Float[Array, b * d],
-    noisy: Float[Array, b * d],
+    prediction: Float[Array, "b ..."],
+    noisy: Float[Array, "b ..."],
     alpha: Float[Array, "b *#d"],
     sigma: Float[Array, "b *#d"],
     target: str,
-) -> Float[Array, b * d]:
+) -> Float[Array, "b ..."]:
     """The clean x that a prediction implies: the inverse of `to_target` given z_t."""
     require_target(target)
     if target == "clean":
@@ -143,11 +143,11 @@ def to_clean(
 
 
 def to_noise(
-    x: Float[Array, b * d],
-    noisy: Float[Array, b * d],
+    x: Float[Array, "b ..."],
+    noisy: Float[Array, "b ..."],
     alpha: Float[Array, "b *#d"],
     sigma: Float[Array, "b *#d"],
-) -> Float[Array, b * d]:
+) -> Float[Array, "b ..."]:
     """The noise that, with x, makes z_t: (z_t - alpha_t x) / sigma_t."""
     return (noisy - alpha * x) / sigma
 

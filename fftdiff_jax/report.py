@@ -35,6 +35,7 @@ NAMES = {
     "psnr_rgb": "PSNR RGB",
     "ssim_rgb": "SSIM RGB",
     "lpips": "LPIPS",
+    "lpips_vgg": "LPIPS VGG",
 }
 
 _Pixels = UInt8[np.ndarray, "h w 3"]
@@ -89,13 +90,14 @@ def write_report(path: str | os.PathLike[str], sections: Sequence[Section]) -> N
 def _comparison(sections: Sequence[Section]) -> str:
     if len(sections) == 1:
         return ""
-    rows = [_score_row("rainy photos", "", "", sections[0].summary, "rainy")]
+    names = [name for name in NAMES if any(name in s.summary["restored"] for s in sections)]
+    rows = [_score_row("rainy photos", "", "", sections[0].summary, "rainy", names)]
     for section in sections:
         summary = section.summary
         rows.append(
-            _score_row(section.name, summary["steps"], summary["draws"], summary, "restored")
+            _score_row(section.name, summary["steps"], summary["draws"], summary, "restored", names)
         )
-    heads = ["model", "steps", "draws", *NAMES.values(), "s a photo"]
+    heads = ["model", "steps", "draws", *(NAMES[name] for name in names), "s a photo"]
     table = _table(heads, rows)
     points = [
         {"name": s.name, **{k: s.summary[k] for k in ("steps", "draws")}, **s.summary["restored"]}
@@ -235,10 +237,15 @@ def _photo_table(results: Sequence[PhotoResult]) -> str:
 
 
 def _score_row(
-    name: str, steps: Any, draws: Any, summary: Mapping[str, Any], key: str
+    name: str,
+    steps: Any,
+    draws: Any,
+    summary: Mapping[str, Any],
+    key: str,
+    scores: Sequence[str],
 ) -> list[tuple[str, Any]]:
     cells = [(name, name), (str(steps), steps), (str(draws), draws)]
-    for score in NAMES:
+    for score in scores:
         value = summary[key].get(score)
         cells.append(("", "") if value is None else (_number(score, value), value))
     seconds = summary["seconds_per_image"] if key == "restored" else ""

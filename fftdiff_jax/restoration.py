@@ -1,103 +1,53 @@
 """Restorer: a checkpoint and a photo of any size in, a clean photo out.
 
-Every photo is cut into overlapping tiles of one size, restored in batches of one size, and blended:
-one compiled program serves all photos, and memory does not grow with them. The tiles of one draw
-agree in detail where they overlap, because their starting noise is cut from one noise photo
-(`spectra.turn_noise`) and because the network sees a pixel's surroundings alone.
+Every photo is cut into overlapping tiles of a few sizes (tiling.py), restored in batches of one
+size, and blended: at most three compiled programs serve all photos, and beyond the photo itself
+memory does not grow with it. The tiles of one draw agree in detail where they overlap, because
+their noise belongs to places (`noises.placed_noise`) and because the network sees a pixel's
+surroundings alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt8
+from jaxtyping import Array, Float, PyTree, UInt8, UInt16
 
-from fftdiff_jax import diffusion, sampling, spectra
+from fftdiff_jax import tiling
 from fftdiff_jax.config import Config, SamplingConfig
-from fftdiff_jax.denoiser import predict
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.tile_sampler import make_tile_sampler
 
-TILE = 256  # side of a tile, in pixels
-OVERLAP = 48  # pixels that neighbouring tiles share at least; they are blended over these
-TILES_AT_ONCE = {"cpu": 2}  # tiles that a device holds at a time
-TILES_AT_ONCE_ELSEWHERE = 16
-NOISE_ROWS = 64  # noise is drawn in strips of so many rows, each from a seed of its own
-
-
-def make_tile_sampler(
-    config: Config, sampling_config: SamplingConfig
-) -> Callable[[PyTree, Array, Array, PRNGKeyArray], Array]:
-    """A function (params, rainy, white noise, key) -> clean photos, to be compiled.
-
-    Photos are float32 (b, h, w, 3) in [0, 1], noise is standard normal of the same shape, and the
-    result is clipped to [0, 1].
-    """
-    schedule = diffusion.make_schedule(config.diffusion.schedule)
-    sampler = sampling.make_sampler(sampling_config.sampler, sampling_config.eta)
-    guidance = sampling_config.guidance
-    if guidance != 1.0 and config.diffusion.condition_dropout == 0:
-        raise UserError("sampling.guidance other than 1 wants a model with condition dropout")
-    independent = config.diffusion.noise == "independent"
-    representation = spectra.make_representation(config.representation)
-
-    def restore(
-        params: PyTree,
-        rainy: Float[Array, "b h w 3"],
-        white: Float[Array, "b h w 3"],
-        key: PRNGKeyArray,
-    ) -> Float[Array, "b h w 3"]:
-        def denoise(noisy, t, estimate):
-            times = jnp.full(rainy.shape[:1], t)
-            seen = predict(config, params, noisy, rainy, times, estimate)
-            if guidance == 1.0:
-                return sampling.Estimate(seen.state, seen.photo)
-            # Ho and Salimans 2022, eq. 6, on the clean state: away from what needs no condition.
-            nothing = jnp.zeros(rainy.shape[:1], bool)
-            blind = predict(config, params, noisy, rainy, times, estimate, nothing)
-            state = blind.state + guidance * (seen.state - blind.state)
-            return sampling.Estimate(state, representation.decode(state, rainy))
-
-        def fresh_noise(k):
-            if independent:
-                return spectra.independent_noise(k, rainy)
-            return spectra.photo_noise(k, rainy)
-
-        start = fresh_noise(key) if independent else spectra.turn_noise(white, rainy)
-        last, _ = sampling.sample(
-            denoise,
-            start,
-            rainy,
-            key,
-            sampler=sampler,
-            schedule=schedule,
-            steps=sampling_config.steps,
-            noise_scale=sampling_config.noise_scale,
-            fresh_noise=fresh_noise,
-        )
-        return jnp.clip(last.memory, 0.0, 1.0)
-
-    return restore
+# Tiles that a device holds at a time. A CPU computes one no slower than several, and a batch of one
+# is never filled up with tiles that nobody wants; other devices idle on one.
+TILES_AT_ONCE = {"cpu": 1}
+TILES_AT_ONCE_ELSEWHERE = 8
 
 
 class Restorer:
     """Removes rain from photos: `restorer(photo)`.
 
     Attributes:
-      config: the experiment that trained it.
+      params: the weights.
+      config: the experiment that trained them.
+      step: how many training steps they have seen.
+      name: where they were found.
     """
 
-    def __init__(self, params: PyTree, config: Config) -> None:
+    def __init__(self, params: PyTree, config: Config, step: int = 0, name: str = "") -> None:
         """Takes EMA parameters and the configuration that they were trained with."""
-        self.config = config
+        self.params, self.config, self.step, self.name = params, config, step, name
         devices = jax.local_devices()
         self._devices = len(devices)
         self._tiles_at_once = TILES_AT_ONCE.get(devices[0].platform, TILES_AT_ONCE_ELSEWHERE)
-        self._params = params
+        # Pixels between neighbours at the network's coarsest resolution.
+        self._stride = config.model.fold * 2 ** (len(config.model.widths) - 1)
         self._compiled: dict[SamplingConfig, Callable[..., Array]] = {}
 
     @classmethod
@@ -106,8 +56,25 @@ class Restorer:
         # Late: Orbax takes a second to import, and only this needs it.
         from fftdiff_jax.training.checkpoints import load_weights
 
-        params, config, _ = load_weights(path)
-        return cls(params, config)
+        return cls(*load_weights(path), name=str(path))
+
+    @classmethod
+    def pretrained(cls) -> Restorer:
+        """The restorer that comes with the package; see pretrained/README.md for its training."""
+        from fftdiff_jax.weights import pretrained_path
+
+        return cls.from_checkpoint(pretrained_path())
+
+    def with_sampling(self, **changes: Any) -> Restorer:
+        """The same weights with other defaults of sampling, such as steps=4, noise_scale=0.0."""
+        sampling_config = dataclasses.replace(self.config.sampling, **changes)
+        config = dataclasses.replace(self.config, sampling=sampling_config)
+        return Restorer(self.params, config, self.step, self.name)
+
+    def _repr_html_(self) -> str:
+        from fftdiff_jax.show import restorer_html  # Matplotlib, late
+
+        return restorer_html(self)
 
     @property
     def default_steps(self) -> int:
@@ -126,28 +93,44 @@ class Restorer:
         draws: int | None = None,
         steps: int | None = None,
         seed: int = 0,
-    ) -> UInt8[np.ndarray, "h w 3"]:
+        bits: int = 8,
+    ) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]:
         """The restored photo: the mean of `draws` draws of `steps` steps, rounded once.
+
+        It is rounded to `bits`, 8 or 16, over the full range of uint8 or uint16. Beyond photo and
+        result, memory depends on the photo's width alone.
 
         Raises:
           UserError: not an 8-bit RGB photo, or fewer than one draw or step.
         """
-        return to_uint8(self.mean_float(photo, draws=draws, steps=steps, seed=seed))
+        numbers = self._numbers(draws)
+        restored = np.empty(photo.shape, _depth(bits))
+        for top, rows in self._rows(photo, numbers, steps, seed, mean=True):
+            restored[top : top + rows.shape[1]] = _rounded(rows[0], bits)
+        return restored
 
-    def mean_float(
+    def with_spread(
         self,
         photo: UInt8[np.ndarray, "h w 3"],
         *,
-        draws: int | None = None,
+        draws: int = 8,
         steps: int | None = None,
         seed: int = 0,
-    ) -> Float[np.ndarray, "h w 3"]:
-        """The restored photo in [0, 1], one draw in memory at a time."""
-        count = self.default_draws if draws is None else draws
-        mean = np.zeros(photo.shape, np.float32)
-        for draw in self._draws(photo, count, steps, seed):
-            mean += draw / count
-        return mean
+        bits: int = 8,
+    ) -> tuple[UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+        """The restored photo, and the draws' standard deviation (root mean square over R, G, B).
+
+        Raises:
+          UserError: as for a call, or fewer than two draws.
+        """
+        _require_spread(draws)
+        restored = np.empty(photo.shape, _depth(bits))
+        spread = np.empty(photo.shape[:2], np.float32)
+        for top, rows in self._rows(photo, range(draws), steps, seed):
+            these = slice(top, top + rows.shape[1])
+            restored[these] = _rounded(rows.mean(axis=0), bits)
+            spread[these] = np.sqrt(rows.var(axis=0, ddof=1).mean(axis=-1))
+        return restored, spread
 
     def sample(
         self,
@@ -168,9 +151,14 @@ class Restorer:
         steps: int | None = None,
         seed: int = 0,
     ) -> Float[np.ndarray, "n h w 3"]:
-        """The single draws, in [0, 1]."""
+        """The single draws, in [0, 1]; a draw does not depend on how many others are asked for."""
+        return self._whole(photo, self._numbers(draws), steps, seed)
+
+    def _numbers(self, draws: int | None) -> range:
         count = self.default_draws if draws is None else draws
-        return np.stack(list(self._draws(photo, count, steps, seed)))
+        if count < 1:
+            raise UserError(f"draws is {count}; at least 1 is needed")
+        return range(count)
 
     def uncertainty(
         self,
@@ -186,26 +174,64 @@ class Restorer:
           The standard deviation over draws, root mean square over R, G, B: of the pixels, and of
           the centred spectrum's coefficients.
         """
-        if draws < 2:
-            raise UserError(f"draws is {draws}; a spread takes at least 2")
-        photos = self.sample_float(photo, draws=draws, steps=steps, seed=seed)
-        spectrum = np.asarray(spectra.to_spectrum(jnp.asarray(photos - photos.mean(0))))
-        pixels = np.sqrt(photos.var(axis=0, ddof=1).mean(axis=-1))
-        power = np.square(np.abs(spectrum)).sum(axis=0).mean(axis=-1) / (draws - 1)
-        return pixels, np.sqrt(power)
+        _require_spread(draws)
+        # One draw in memory at a time, and about the first one: differences of draws are small,
+        # so that nothing is lost when the square of their mean is taken off.
+        first = self._whole(photo, [0], steps, seed)[0]
+        total = np.zeros_like(first)
+        squares, power = (np.zeros(photo.shape[:2], np.float32) for _ in range(2))
+        for draw in range(1, draws):
+            difference = self._whole(photo, [draw], steps, seed)[0] - first
+            total += difference
+            squares += np.square(difference).mean(axis=-1)
+            power += _power(difference)
+        squares -= np.square(total).mean(axis=-1) / draws
+        power -= _power(total) / draws
+        pixels, frequencies = (
+            np.sqrt(np.maximum(part, 0) / (draws - 1)) for part in (squares, power)
+        )
+        return pixels, frequencies
 
-    def _draws(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: int, steps: int | None, seed: int
-    ) -> Iterator[Float[np.ndarray, "h w 3"]]:
+    def _whole(
+        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
+    ) -> Float[np.ndarray, "n h w 3"]:
+        """Draws of these numbers."""
+        whole = np.empty((len(draws), *photo.shape), np.float32)
+        for top, rows in self._rows(photo, draws, steps, seed):
+            whole[:, top : top + rows.shape[1]] = rows
+        return whole
+
+    def _rows(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        draws: Sequence[int],
+        steps: int | None,
+        seed: int,
+        mean: bool = False,
+    ) -> Iterator[tuple[int, Float[np.ndarray, "n r w 3"]]]:
+        """Yields (top, rows of all draws, or of their mean), from top to bottom, once complete."""
         if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
             raise UserError(
                 f"a photo is an array of uint8 (h, w, 3), found {photo.dtype} {photo.shape}"
             )
-        if draws < 1:
-            raise UserError(f"draws is {draws}; at least 1 is needed")
+        if 0 in photo.shape:
+            raise UserError(f"a photo has pixels, found an array of {photo.shape}")
         steps = self.default_steps if steps is None else steps
         restore = self._compile(dataclasses.replace(self.config.sampling, steps=steps))
-        yield from self._blend_draws(photo, draws, restore, seed)
+        height, width = photo.shape[:2]
+        side = tiling.choose_side(height, width)
+        padded = tiling.pad(photo, side, self._stride)
+        blend = tiling.Blend(1 if mean else len(draws), height, width, side, self._stride)
+        # Tiles of several draws share a batch, so that small photos fill it too.
+        jobs = [(r, i, c) for r in blend.rows for i in range(len(draws)) for c in blend.columns]
+        at_once = self._tiles_at_once * self._devices
+        for first in range(0, len(jobs), at_once):
+            some = jobs[first : first + at_once]
+            batch = [(r, draws[i], c) for r, i, c in some]
+            tiles = self._restore_tiles(restore, padded, batch, side, seed)
+            for (r, i, c), tile in zip(some, tiles, strict=True):
+                yield from blend.add(0 if mean else i, r, c, tile / len(draws) if mean else tile)
+        yield from blend.finish()
 
     def _compile(self, sampling_config: SamplingConfig) -> Callable[..., Array]:
         if sampling_config not in self._compiled:
@@ -213,96 +239,52 @@ class Restorer:
             self._compiled[sampling_config] = jax.pmap(function, in_axes=(None, 0, 0, 0))
         return self._compiled[sampling_config]
 
-    def _blend_draws(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: int, restore: Callable, seed: int
-    ) -> Iterator[Float[np.ndarray, "h w 3"]]:
-        height, width = photo.shape[:2]
-        padded = _pad_to_tile(photo)
-        rows, columns = _tile_weights(padded.shape[0]), _tile_weights(padded.shape[1])
-        # Tiles of several draws share a batch, so that small photos fill it too.
-        jobs = [(draw, r, c) for draw in range(draws) for r in rows for c in columns]
-        noise, total, open_draw = _NoiseStrips(seed, 0, padded.shape[1]), _zeros(padded), 0
-        at_once = self._tiles_at_once * self._devices
-        for first in range(0, len(jobs), at_once):
-            some = jobs[first : first + at_once]
-            full = some + [some[0]] * (at_once - len(some))  # one shape: no new compilation
-            rainy = np.stack([padded[r : r + TILE, c : c + TILE] for _, r, c in full])
-            white = []
-            for draw, r, c in full:
-                if draw != noise.draw:
-                    noise = _NoiseStrips(seed, draw, padded.shape[1])
-                white.append(noise.tile(r, c))
-            keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), first), self._devices)
-            shape = (self._devices, self._tiles_at_once, TILE, TILE, 3)
-            clean = restore(
-                self._params,
-                rainy.reshape(shape).astype(np.float32) / 255,
-                np.stack(white).reshape(shape),
-                keys,
-            )
-            clean = np.asarray(clean).reshape(-1, TILE, TILE, 3)
-            for (draw, r, c), tile in zip(some, clean, strict=False):
-                if draw != open_draw:
-                    yield total[:height, :width]
-                    total, open_draw = _zeros(padded), draw
-                weights = rows[r][:, None, None] * columns[c][None, :, None]
-                total[r : r + TILE, c : c + TILE] += tile * weights
-        yield total[:height, :width]
-
-
-class _NoiseStrips:
-    """White noise of one draw over a photo of any height, a few strips in memory at a time."""
-
-    def __init__(self, seed: int, draw: int, width: int) -> None:
-        self._seed, self.draw, self._width = seed, draw, width
-        self._strips: dict[int, np.ndarray] = {}
-
-    def tile(self, row: int, column: int) -> Float[np.ndarray, "t t 3"]:
-        first, last = row // NOISE_ROWS, (row + TILE - 1) // NOISE_ROWS
-        self._strips = {i: s for i, s in self._strips.items() if i >= first}
-        strips = []
-        for i in range(first, last + 1):
-            if i not in self._strips:
-                generator = np.random.default_rng((self._seed, self.draw, i))
-                shape = (NOISE_ROWS, self._width, 3)
-                self._strips[i] = generator.standard_normal(shape, np.float32)
-            strips.append(self._strips[i][:, column : column + TILE])
-        start = row - first * NOISE_ROWS
-        return np.concatenate(strips)[start : start + TILE]
-
-
-def _pad_to_tile(photo: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
-    rows, columns = (max(0, TILE - side) for side in photo.shape[:2])
-    return np.pad(photo, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
-
-
-def _zeros(photo: np.ndarray) -> Float[np.ndarray, "h w 3"]:
-    return np.zeros(photo.shape, np.float32)
-
-
-def _tile_weights(side: int) -> dict[int, Float[np.ndarray, " t"]]:
-    """Starts of evenly spread tiles that cover `side` pixels, and each one's blending weights.
-
-    Neighbours overlap by OVERLAP or more. The weights of all tiles add up to 1 at every pixel: a
-    raised cosine over the overlap, divided by the sum.
-    """
-    count = 1 + -(-(side - TILE) // (TILE - OVERLAP))
-    starts = [round(i * (side - TILE) / max(count - 1, 1)) for i in range(count)]
-    share = np.clip((np.arange(TILE) + 0.5) / OVERLAP, 0, 1)
-    rise = 0.5 - 0.5 * np.cos(np.pi * share)
-    windows, total = {}, np.zeros(side)
-    for start in starts:
-        # The photo's own border has no neighbour to fade into.
-        left = rise if start > 0 else np.ones(TILE)
-        right = rise[::-1] if start + TILE < side else np.ones(TILE)
-        windows[start] = left * right
-        total[start : start + TILE] += windows[start]
-    return {
-        start: (window / total[start : start + TILE]).astype(np.float32)
-        for start, window in windows.items()
-    }
+    def _restore_tiles(
+        self,
+        restore: Callable[..., Array],
+        photo: UInt8[np.ndarray, "h w 3"],
+        batch: Sequence[tuple[int, int, int]],
+        side: int,
+        seed: int,
+    ) -> Float[np.ndarray, "b t t 3"]:
+        """Restores the tiles at (row, draw, column), at most a full batch of them."""
+        shape = (self._devices, self._tiles_at_once, side, side, 3)
+        spare = shape[0] * shape[1] - len(batch)
+        full = [*batch, *[batch[0]] * spare]  # one shape: no new compilation
+        rainy = np.stack([photo[r : r + side, c : c + side] for r, _, c in full])
+        places = np.asarray([(draw, r, c) for r, draw, c in full], np.int32)
+        clean = restore(
+            self.params,
+            rainy.reshape(shape).astype(np.float32) / 255,
+            places.reshape(*shape[:2], 3),
+            jnp.stack([jax.random.key(seed)] * self._devices),
+        )
+        return np.asarray(clean).reshape(-1, side, side, 3)[: len(batch)]
 
 
 def to_uint8(photo: Float[np.ndarray, "*n h w 3"]) -> UInt8[np.ndarray, "*n h w 3"]:
     """Rounds photos in [0, 1] to the 8-bit values they are saved with."""
-    return np.round(np.clip(photo, 0, 1) * 255).astype(np.uint8)
+    return _rounded(photo, 8)
+
+
+def _rounded(photo: Float[np.ndarray, "*n h w 3"], bits: int) -> np.ndarray:
+    return np.round(np.clip(photo, 0, 1) * (2**bits - 1)).astype(_depth(bits))
+
+
+def _depth(bits: int) -> type[np.generic]:
+    if bits not in (8, 16):
+        raise UserError(f"bits is {bits}; a photo is rounded to 8 or 16")
+    return np.uint8 if bits == 8 else np.uint16
+
+
+def _require_spread(draws: int) -> None:
+    if draws < 2:
+        raise UserError(f"draws is {draws}; a spread takes at least 2")
+
+
+def _power(photo: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
+    """|F x|^2 of the centred spectrum, averaged over R, G, B, a channel at a time."""
+    # NumPy's FFT, for JAX would compile one for every size of photo.
+    channels = [np.fft.fft2(photo[..., i], norm="ortho") for i in range(3)]
+    power = sum(np.square(np.abs(channel)) for channel in channels) / 3
+    return np.fft.fftshift(power).astype(np.float32)

@@ -27,7 +27,9 @@ from fftdiff_jax.calibration import Diagnostics
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import write_text
 
-SCORES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips")
+# LPIPS, in its columns' names, by its network.
+PERCEPTUAL = {"alexnet": "lpips", "vgg16": "lpips_vgg"}
+SCORES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", *PERCEPTUAL.values())
 COLUMNS = (
     ["file", "row", "height", "width"]
     + [f"{photo}_{score}" for photo in ("rainy", "restored") for score in SCORES]

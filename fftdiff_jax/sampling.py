@@ -1,7 +1,12 @@
 """Samplers: from noise to a clean state in a fixed number of steps, as one `lax.scan`.
 
 A sampler is one rule for a step from time t to an earlier time s, given the denoiser's clean
-estimate. Steps are equal in t from 1 to 0; the last one lands on the estimate itself.
+estimate. The times of n steps are (1 - i/n)^power; the last step lands on the estimate itself.
+
+A denoiser's estimate may be the mean of x given z_t, as usual. It may also be a *sample* of x given
+z_t (uncertainty.py): then eps = (z_t - alpha_t x)/sigma_t is the noise that belongs to that sample,
+alpha_s x + sigma_s eps is a draw from p(z_s | z_t), and few steps lose no variance. For a Gaussian
+this is exact at any number of steps.
 """
 
 from __future__ import annotations
@@ -159,7 +164,12 @@ class Estimate(NamedTuple):
     memory: PyTree
 
 
-Denoise = Callable[[Float[Array, "*d"], Float[Array, ""], PyTree], Estimate]
+Denoise = Callable[[Float[Array, "*d"], Float[Array, ""], PyTree, PRNGKeyArray], Estimate]
+
+
+def step_times(steps: int, power: float = 1.0) -> Float[Array, " n"]:
+    """Times from 1 to 0, ends included; a power above 1 puts more of them near the clean photo."""
+    return jnp.linspace(1.0, 0.0, steps + 1) ** power
 
 
 def sample(
@@ -171,6 +181,7 @@ def sample(
     sampler: Sampler,
     schedule: diffusion.Schedule,
     steps: int,
+    time_power: float = 1.0,
     noise_scale: float = 1.0,
     fresh_noise: Callable[[PRNGKeyArray], Float[Array, "*d"]] | None = None,
     trajectory: bool = False,
@@ -178,13 +189,14 @@ def sample(
     """Draws clean states, one network evaluation a step.
 
     Args:
-      denoise: (z_t, t, memory) -> estimate; t is a scalar.
+      denoise: (z_t, t, memory, key) -> estimate; t is a scalar, the key is the step's own.
       noise: the start, z_1 / sigma_1, standard normal.
       memory: what the denoiser sees at the first step in place of an earlier estimate.
       key: for the noise that stochastic samplers add; each step folds its number into it.
       sampler: the rule of a step.
       schedule: the forward process that the denoiser was trained on.
       steps: network evaluations, at least 1; a static number.
+      time_power: of `step_times`.
       noise_scale: factor on the start and on all added noise; 0 makes every draw the same.
       fresh_noise: draws standard noise of a state's shape; white by default.
       trajectory: also return the estimates of all steps, stacked in front.
@@ -195,16 +207,17 @@ def sample(
     if steps < 1:
         raise UserError(f"steps is {steps}; a draw takes at least 1")
     draw_noise = fresh_noise or (lambda k: jax.random.normal(k, noise.shape, noise.dtype))
-    times = jnp.linspace(1.0, 0.0, steps + 1)
+    times = step_times(steps, time_power)
     levels = Level(schedule.alpha(times), schedule.sigma(times))
 
     def one_step(carry, i):
         noisy, last = carry
-        estimate = denoise(noisy, times[i], last.memory)
+        of_noise, of_estimate = jax.random.split(jax.random.fold_in(key, i))
+        estimate = denoise(noisy, times[i], last.memory, of_estimate)
         before, now, after = (
             Level(levels.alpha[j], levels.sigma[j]) for j in (jnp.maximum(i - 1, 0), i, i + 1)
         )
-        added = noise_scale * draw_noise(jax.random.fold_in(key, i))
+        added = noise_scale * draw_noise(of_noise)
         noisy = sampler.step(noisy, estimate.clean, last.clean, (before, now, after), added)
         return (noisy, estimate), estimate if trajectory else None
 

@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float, PRNGKeyArray
+from jaxtyping import Array, Complex, Float
 
 from fftdiff_jax.config import RepresentationConfig
 from fftdiff_jax.errors import UserError
@@ -127,7 +127,7 @@ def measure_rain_spectrum(
     return tuple(round(max(value, MAGNITUDE_FLOOR), 6) for value in (constant, *knots))
 
 
-def _unit(spectrum: Complex[Array, "*b h w c"]) -> Complex[Array, "*b h w c"]:
+def unit(spectrum: Complex[Array, "*b h w c"]) -> Complex[Array, "*b h w c"]:
     """X/|X|, and 1 where X is 0: the rotation that `decode` undoes."""
     magnitude, _ = magnitude_and_phase(spectrum)
     empty = magnitude == 0
@@ -196,7 +196,7 @@ class LogRatio:
         scale, phase_scale = self._scales(before)
         ratio = jnp.clip(state[..., :3] * scale, -LARGEST_LOG, LARGEST_LOG)
         after = (before + MAGNITUDE_FLOOR) * jnp.exp(ratio) - MAGNITUDE_FLOOR
-        return to_photo(_unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
+        return to_photo(unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
 
     def _scales(
         self, magnitude: Float[Array, "*b h w 3"]
@@ -240,7 +240,7 @@ class SignedLog:
         level = jnp.clip(state[..., :3] * scale, -LARGEST_LOG, LARGEST_LOG)
         change = jnp.sign(level) * jnp.expm1(jnp.abs(level)) * SIGNED_LOG_UNIT
         after = before + change
-        return to_photo(_unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
+        return to_photo(unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
 
     def _scales(
         self, magnitude: Float[Array, "*b h w 3"]
@@ -269,7 +269,7 @@ class ComplexDifference:
     ) -> Float[Array, "*b h w 6"]:
         """See `Representation`."""
         source, target = to_spectrum(rainy), to_spectrum(clean)
-        turned = (target - source) * jnp.conj(_unit(source)) / self._scale(source)
+        turned = (target - source) * jnp.conj(unit(source)) / self._scale(source)
         return jnp.concatenate([turned.real, turned.imag], axis=-1)
 
     def decode(
@@ -278,7 +278,7 @@ class ComplexDifference:
         """See `Representation`."""
         source = to_spectrum(rainy)
         turned = jax.lax.complex(state[..., :3], state[..., 3:]) * self._scale(source)
-        return to_photo(source + turned * _unit(source))
+        return to_photo(source + turned * unit(source))
 
     def _scale(self, spectrum: Complex[Array, "*b h w 3"]) -> Float[Array, "h w 1"]:
         height, width = spectrum.shape[-3:-1]
@@ -300,43 +300,8 @@ def _phase_difference(
     target: Complex[Array, "*b h w 3"], source: Complex[Array, "*b h w 3"], wrapped: bool
 ) -> Float[Array, "*b h w 3"]:
     if wrapped:
-        return magnitude_and_phase(target * jnp.conj(_unit(source)))[1]
+        return magnitude_and_phase(target * jnp.conj(unit(source)))[1]
     return magnitude_and_phase(target)[1] - magnitude_and_phase(source)[1]
-
-
-def photo_noise(key: PRNGKeyArray, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 6"]:
-    """Gaussian noise of mean variance 1 among the states that a pair of real photos can have.
-
-    A real photo's spectrum is Hermitian, so true states are even in magnitude and odd in phase.
-    White noise in pixels, transformed and turned by the rainy phase, has that symmetry; two
-    overlapping crops of one noise photo therefore get states that agree where they overlap.
-    """
-    return turn_noise(jax.random.normal(key, rainy.shape, rainy.dtype), rainy)
-
-
-def turn_noise(
-    white: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
-) -> Float[Array, "*b h w 6"]:
-    """The state noise that white noise in pixels, of deviation 1, means for a rainy photo."""
-    turned = math.sqrt(2) * to_spectrum(white) * jnp.conj(_unit(to_spectrum(rainy)))
-    return jnp.concatenate([turned.real, turned.imag], axis=-1)
-
-
-def independent_noise(
-    key: PRNGKeyArray, rainy: Float[Array, "*b h w 3"]
-) -> Float[Array, "*b h w 6"]:
-    """Standard noise in every number of the state, as the original recipe has it."""
-    return jax.random.normal(key, (*rainy.shape[:-1], CHANNELS), rainy.dtype)
-
-
-NOISES = {"photo": photo_noise, "independent": independent_noise}
-
-
-def make_noise(name: str) -> Callable[[PRNGKeyArray, Array], Array]:
-    """The noise that a configuration names; `UserError` when there is none of that name."""
-    if name not in NOISES:
-        raise UserError(f"diffusion.noise is {name!r}; known: {', '.join(NOISES)}")
-    return NOISES[name]
 
 
 def make_representation(config: RepresentationConfig) -> Representation:

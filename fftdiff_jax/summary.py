@@ -45,8 +45,8 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
 
 
 def bootstrap_interval(
-    values: Float[np.ndarray, n * k], *, level: float = 0.95, seed: int = 0
-) -> Float[np.ndarray, "*k 2"]:
+    values: Float[np.ndarray, "n ..."], *, level: float = 0.95, seed: int = 0
+) -> Float[np.ndarray, "... 2"]:
     """Percentile bootstrap interval (Efron 1979) of the mean over the first axis.
 
     Photos are drawn with replacement. Where several photos show one scene they are not independent,

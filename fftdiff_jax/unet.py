@@ -10,11 +10,14 @@ the photo around it: trained on crops, it runs on whole photos and on tiles alik
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+LOG_DEVIATION_AT_FIRST = -3.0  # about what a first clean estimate of a photo is wrong by
 
 
 def fold_pixels(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
@@ -67,11 +70,23 @@ class ResidualBlock(nn.Module):
         return skip + y
 
 
+class Output(NamedTuple):
+    """What a network says of one picture."""
+
+    picture: Float[Array, "b h w d"]
+    log_deviation: Float[Array, "b h w 1"]  # of the picture's error, at every pixel
+    colour: Float[Array, "b n"]  # numbers that describe the error's spectrum
+
+
 class UNet(nn.Module):
     """A UNet over any number of input channels (Ronneberger et al. 2015; Ho et al. 2020).
 
+    What it says of its own error is read off the features without a gradient into them: the
+    picture is as good as it would be alone.
+
     Attributes:
       channels: of the output.
+      colour_numbers: of `Output.colour`.
       fold: fold x fold pixels become channels at the entry.
       widths: channels at each resolution, finest first.
       blocks: residual blocks at each resolution on the way down, and again on the way up.
@@ -79,6 +94,7 @@ class UNet(nn.Module):
     """
 
     channels: int
+    colour_numbers: int = 1
     fold: int = 2
     widths: Sequence[int] = (32, 64, 96)
     blocks: Sequence[int] = (1, 2, 2)
@@ -86,13 +102,23 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], log_snr: Float[Array, " b"]
-    ) -> Float[Array, "b h w d"]:
-        """Any h and w: the picture is mirrored out to a multiple of `self.stride` and cut back."""
+        self,
+        x: Float[Array, "b h w c"],
+        log_snr: Float[Array, " b"],
+        noise_seen: Float[Array, " b"],
+    ) -> Output:
+        """Any h and w: the picture is mirrored out to a multiple of `self.stride` and cut back.
+
+        Args:
+          x: the pictures.
+          log_snr: noise level of each example.
+          noise_seen: 0 where no noisy picture is among them, up to 1.
+        """
         height, width = x.shape[1:3]
         x = pad_to_multiple(x, self.stride)
         embed = self.widths[-1]
-        level = nn.Dense(embed, dtype=self.dtype, name="level_in")(level_features(log_snr))
+        told = jnp.concatenate([level_features(log_snr), noise_seen[:, None]], axis=-1)
+        level = nn.Dense(embed, dtype=self.dtype, name="level_in")(told)
         level = nn.silu(nn.Dense(embed, dtype=self.dtype, name="level_out")(nn.silu(level)))
 
         h = fold_pixels(x.astype(self.dtype), self.fold)
@@ -113,14 +139,24 @@ class UNet(nn.Module):
             for j in range(self.blocks[i]):
                 h = ResidualBlock(self.widths[i], self.dtype, name=f"up_{i}_{j}")(h, level)
         h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
-        h = nn.Conv(
-            self.channels * self.fold**2,
-            (3, 3),
-            kernel_init=nn.initializers.zeros,
-            dtype=self.dtype,
-            name="exit",
-        )(h)
-        return unfold_pixels(h.astype(jnp.float32), self.fold)[:, :height, :width]
+
+        def say(name: str, channels: int, seen: Array) -> Array:
+            said = nn.Conv(
+                channels * self.fold**2,
+                (3, 3),
+                kernel_init=nn.initializers.zeros,
+                dtype=self.dtype,
+                name=name,
+            )(seen)
+            return unfold_pixels(said.astype(jnp.float32), self.fold)[:, :height, :width]
+
+        detached = jax.lax.stop_gradient
+        colour = nn.Dense(self.colour_numbers, kernel_init=nn.initializers.zeros, name="colour")
+        return Output(
+            picture=say("exit", self.channels, h),
+            log_deviation=say("deviation", 1, detached(h)) + LOG_DEVIATION_AT_FIRST,
+            colour=colour(detached(level).astype(jnp.float32)),
+        )
 
     @property
     def stride(self) -> int:

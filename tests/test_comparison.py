@@ -47,7 +47,7 @@ def test_the_table_says_what_is_known(tmp_path) -> None:
     )
     lines = Comparison(entries, ()).text().splitlines()
     assert [len(line) for line in lines[2:4]] == [len(lines[0])] * 2
-    assert lines[1].split() == ["rainy", "22.00", "0.8000", "23.00", "0.7000", "-"]
+    assert lines[1].split() == ["rainy", "22.00", "0.8000", "23.00", "0.7000"]
     assert lines[2].split()[:4] == ["a", "4", "2", "25.00"]
     assert lines[4] == "a: +3.00 dB on Y"
     assert "(95 %: +1.00 to +3.00)" in lines[5]

@@ -81,6 +81,25 @@ def test_lpips_is_left_out_where_a_photo_is_too_small(manifest: Manifest, tmp_pa
     assert three["restored"]["lpips"] > 0
 
 
+@pytest.mark.slow
+def test_lpips_with_both_networks(manifest: Manifest, tmp_path: Path) -> None:
+    nets = ("vgg16", "alexnet")
+    summary = evaluate(BlurringRestorer(), manifest, tmp_path, limit=2, lpips_nets=nets)
+    for scores in (summary["restored"], summary["rainy"], summary["intervals"]["gain"]):
+        assert {"lpips", "lpips_vgg"} <= set(scores)
+    assert summary["restored"]["lpips"] != summary["restored"]["lpips_vgg"]
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            assert float(row["restored_lpips_vgg"]) > 0
+    with pytest.raises(UserError, match="lpips"):
+        evaluate(BlurringRestorer(), manifest, tmp_path, limit=2)
+
+
+def test_an_unknown_network_of_lpips_is_refused(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no network 'resnet'"):
+        evaluate(BlurringRestorer(), manifest, tmp_path, lpips_nets=("resnet",))
+
+
 def test_an_interrupted_evaluation_goes_on(manifest: Manifest, tmp_path: Path) -> None:
     whole = evaluate(BlurringRestorer(), manifest, tmp_path / "whole", lpips=False)
     out = tmp_path / "out"

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.figure
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 from skimage import data as photos
 
@@ -21,10 +22,11 @@ def curves(figure: matplotlib.figure.Figure, axes: int = 0) -> dict[str, np.ndar
 
 
 def titles(figure: matplotlib.figure.Figure) -> list[str]:
-    found = [ax.get_title() for ax in figure.axes]
-    for part in figure.subfigs:
-        found += [ax.get_title() for ax in part.axes]
-    return [title for title in found if title]
+    return [ax.get_title() for ax in figure.axes if ax.get_title()]
+
+
+def panel(figure: matplotlib.figure.Figure, title: str) -> Axes:
+    return next(ax for ax in figure.axes if ax.get_title().startswith(title))
 
 
 def cat(height: int = 45, width: int = 61) -> np.ndarray:
@@ -116,27 +118,26 @@ def test_pictures_of_any_shape(shape: tuple[int, int], rng: np.random.Generator)
     made = {
         "magnitude ratio": plots.pair_with_spectra(clean, rainy),
         "step 2": plots.sampling_path(rainy, draws[:2], ["step 1", "step 2"]),
+        "step 1": plots.sampling_path(rainy, draws[:1], ["step 1"], draws[:1]),
+        "t = 1": plots.noising(
+            draws, rng.standard_normal((4, *shape, 6)), ["a", "b", "c", "t = 1"]
+        ),
         "spread of 4 draws": plots.draws_and_spread(rainy, draws, clean),
-        "mean of the draws": plots.draws_and_spread(rainy, draws),
+        "mean of 4 draws": plots.draws_and_spread(rainy, draws),
         "clean": plots.before_after([("one", [rainy, clean, clean], ["20 dB", "30 dB", ""])]),
     }
     for title, figure in made.items():
         figure.canvas.draw()
         assert title in titles(figure)
     assert "error of their mean" in titles(made["spread of 4 draws"])
-    assert "error of their mean" not in titles(made["mean of the draws"])
+    assert "error of their mean" not in titles(made["mean of 4 draws"])
 
 
 def test_the_spread_map_is_the_standard_deviation_in_grey_levels(rng: np.random.Generator) -> None:
     clean = cat()
     draws = 0.5 + 0.1 * rng.standard_normal((200, 20, 30, 3))
     figure = plots.draws_and_spread(clean[:20, :30], draws)
-    (shown,) = [
-        ax.images[0].get_array()
-        for part in figure.subfigs
-        for ax in part.axes
-        if ax.get_title().startswith("spread of 200")
-    ]
+    shown = panel(figure, "spread of 200").images[0].get_array()
     assert np.mean(shown) == pytest.approx(25.5, rel=0.02)
 
 
@@ -144,3 +145,37 @@ def test_equal_photos_make_no_empty_scale() -> None:
     photo = np.full((16, 20, 3), 128, np.uint8)
     plots.pair_with_spectra(photo, photo).canvas.draw()
     plots.draws_and_spread(photo, np.full((2, 16, 20, 3), 0.5), photo).canvas.draw()
+
+
+def test_maps_say_their_units_and_phases_are_cyclic() -> None:
+    """Every colour bar has a unit; -pi and pi share a colour, and no mean of angles is drawn."""
+    clean = cat()
+    figure = plots.pair_with_spectra(clean, np.roll(clean, 3, axis=1))
+    bars = [ax for panel in figure.axes for ax in panel.child_axes]
+    assert sorted(bar.get_ylabel() for bar in bars) == [
+        *["dB"] * 3,
+        "grey levels",
+        *["radians"] * 3,
+    ]
+    phase = panel(figure, "phase difference").images[0]
+    np.testing.assert_allclose(phase.to_rgba(-np.pi), phase.to_rgba(np.pi), atol=0.02)
+    assert phase.get_interpolation() == "nearest"
+    assert phase.norm.vmin == pytest.approx(-np.pi)
+
+
+def test_a_path_is_measured_against_the_rainy_photo() -> None:
+    """Half the brightness is 6 dB less at every frequency."""
+    photo = cat() / 255
+    figure = plots.sampling_path(photo, photo[None] / 2, ["step 1"])
+    change = figure.axes[5].images[0].get_array()
+    assert np.median(change) == pytest.approx(-6.02, abs=0.05)
+
+
+def test_colour_bars_are_as_tall_as_their_maps() -> None:
+    clean = cat(40, 80)
+    figure = plots.pair_with_spectra(clean, clean // 2)
+    figure.canvas.draw()
+    for ax in figure.axes:
+        for bar in ax.child_axes:
+            heights = [a.get_window_extent().height for a in (ax, bar)]
+            assert heights[0] == pytest.approx(heights[1], rel=0.02)

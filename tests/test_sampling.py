@@ -21,7 +21,8 @@ SCHEDULES = [diffusion.CosineSchedule(), diffusion.LinearSchedule()]
 def exact_denoiser(schedule, target, mean=MEAN, deviation=DEVIATION):
     """The best network of each target, turned into a clean estimate as a denoiser would."""
 
-    def denoise(noisy, t, memory):
+    def denoise(noisy, t, memory, key):
+        del key
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
         variance = jnp.square(alpha * deviation) + jnp.square(sigma)
         clean = mean + alpha * deviation**2 / variance * (noisy - alpha * mean)
@@ -138,6 +139,58 @@ def test_every_sampler_draws_the_posterior_in_the_limit(sampler, steps, toleranc
     assert draws.std() == pytest.approx(DEVIATION, rel=tolerance)
 
 
+def sampling_denoiser(schedule):
+    """A sample of p(x | z_t), of variance s^2 sigma^2/(alpha^2 s^2 + sigma^2) about its mean."""
+
+    def denoise(noisy, t, memory, key):
+        del memory
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        variance = jnp.square(alpha * DEVIATION) + jnp.square(sigma)
+        mean = MEAN + alpha * DEVIATION**2 / variance * (noisy - alpha * MEAN)
+        left = DEVIATION * sigma / jnp.sqrt(variance)
+        return sampling.Estimate(mean + left * jax.random.normal(key, noisy.shape), mean)
+
+    return denoise
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize(
+    "sampler", [sampling.DDIM(), sampling.DDIM(0.7), sampling.DDPM()], ids=repr
+)
+@pytest.mark.parametrize("steps", [1, 2, 4, 20])
+def test_sampled_estimates_draw_the_posterior_exactly_in_any_number_of_steps(
+    sampler, schedule, steps
+):
+    """No limit of many steps is needed: the last estimate is a draw of N(m, s^2) after one."""
+    noise = jax.random.normal(jax.random.key(3), (COUNT,))
+    last, _ = jax.jit(
+        lambda noise: sampling.sample(
+            sampling_denoiser(schedule),
+            noise,
+            noise,
+            jax.random.key(4),
+            sampler=sampler,
+            schedule=schedule,
+            steps=steps,
+            time_power=1.5,
+        )
+    )(noise)
+    draws = np.asarray(last.clean, np.float64)
+    assert draws.mean() == pytest.approx(MEAN, abs=5 * DEVIATION / np.sqrt(COUNT))
+    assert draws.std() == pytest.approx(DEVIATION, rel=5 / np.sqrt(2 * COUNT) + 1e-3)
+    # What is lost where the mean is kept at the last step is what the last z does not tell.
+    t = sampling.step_times(steps, 1.5)[-2]
+    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+    seen = alpha * DEVIATION**2 / np.sqrt((alpha * DEVIATION) ** 2 + sigma**2)
+    assert np.std(np.asarray(last.memory)) == pytest.approx(seen, rel=0.01, abs=1e-4)
+
+
+def test_times_start_at_1_end_at_0_and_bend_towards_0():
+    np.testing.assert_allclose(sampling.step_times(4), [1, 0.75, 0.5, 0.25, 0], atol=1e-7)
+    bent = np.asarray(sampling.step_times(4, 2.0))
+    np.testing.assert_allclose(bent, [1, 0.5625, 0.25, 0.0625, 0], atol=1e-7)
+
+
 def test_ddim_with_eta_1_and_ddpm_agree():
     """Song et al. 2021, section 4.1: eta = 1 is DDPM; one rule is written with eps, one with z."""
     for steps in (2, 7):
@@ -203,7 +256,8 @@ def test_noise_scale_0_makes_all_draws_the_same():
 def test_the_memory_of_a_step_reaches_the_next():
     """The denoiser counts its calls in its memory, and sees times fall from 1."""
 
-    def denoise(noisy, t, memory):
+    def denoise(noisy, t, memory, key):
+        del key
         count, times = memory
         return sampling.Estimate(noisy, (count + 1, times.at[count].set(t)))
 
@@ -227,7 +281,8 @@ def test_one_program_for_all_steps():
     """The denoiser is traced once, whatever the number of steps."""
     traces = []
 
-    def denoise(noisy, t, memory):
+    def denoise(noisy, t, memory, key):
+        del key
         traces.append(t)
         return sampling.Estimate(0.5 * noisy, memory)
 

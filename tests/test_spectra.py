@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from fftdiff_jax import spectra
+from fftdiff_jax import noises, spectra
 from fftdiff_jax.config import RepresentationConfig
 from fftdiff_jax.errors import UserError
 
@@ -124,7 +124,7 @@ def test_small_condition_aware_states_are_differences_relative_to_rain(rng):
 
 def test_noise_of_deviation_one_decodes_to_noise_as_strong_as_rain(rng):
     rainy = jnp.asarray(rng.random((64, 64, 3)), jnp.float32)
-    noise = spectra.photo_noise(jax.random.key(0), rainy)
+    noise = noises.photo_noise(jax.random.key(0), rainy)
     photo = spectra.ComplexDifference(TABLE).decode(noise, rainy)
     power = jnp.square(jnp.abs(spectra.to_spectrum(photo - rainy))).mean(-1)
     rain = spectra.rain_strength(TABLE, 64, 64)[..., 0]
@@ -134,7 +134,7 @@ def test_noise_of_deviation_one_decodes_to_noise_as_strong_as_rain(rng):
 
 def test_photo_noise_has_unit_variance_and_a_photos_symmetry():
     rainy = jnp.asarray(np.random.default_rng(0).random((64, 64, 3)), jnp.float32)
-    noise = spectra.photo_noise(jax.random.key(1), rainy)
+    noise = noises.photo_noise(jax.random.key(1), rainy)
     np.testing.assert_allclose(jnp.var(noise), 1.0, rtol=0.03)
     for representation in REPRESENTATIONS:
         if isinstance(representation, spectra.ComplexDifference):
@@ -196,4 +196,21 @@ def test_unknown_names_are_refused_in_one_line(wrong):
 
 def test_unknown_noise_is_refused():
     with pytest.raises(UserError, match="known: photo, independent"):
-        spectra.make_noise("pink")
+        noises.make_noise("pink")
+
+
+def test_the_noise_of_a_pixel_is_the_same_in_every_tile_but_for_its_constant_term():
+    places = jnp.asarray([[2, 0, 0], [2, 100, 30], [3, 100, 30]])
+    one, moved, other = np.asarray(noises.placed_noise(jax.random.key(1), places, (160, 200)))
+    shared = one[100:, 30:] - moved[:60, :170]
+    np.testing.assert_allclose(shared, np.broadcast_to(shared[0, 0], shared.shape), atol=1e-5)
+    # The constant term is one for all tiles of a draw, and as strong as that of any white noise.
+    np.testing.assert_allclose(one.mean(axis=(0, 1)), moved.mean(axis=(0, 1)), atol=1e-6)
+    draws = jnp.stack([jnp.arange(200), jnp.zeros(200, int), jnp.zeros(200, int)], axis=1)
+    many = np.asarray(noises.placed_noise(jax.random.key(1), draws, (16, 16)))
+    assert np.std(16 * many.mean(axis=(1, 2))) == pytest.approx(1, abs=5 / np.sqrt(2 * 600))
+    assert np.abs(other - moved).max() > 1
+    assert one.std() == pytest.approx(1, abs=5 / np.sqrt(2 * one.size))
+    for axis in (0, 1, 2):  # neighbours in every direction know nothing of each other
+        a, b = np.delete(one, 0, axis).ravel(), np.delete(one, -1, axis).ravel()
+        assert np.corrcoef(a, b)[0, 1] == pytest.approx(0, abs=5 / np.sqrt(a.size))

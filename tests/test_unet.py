@@ -9,13 +9,15 @@ from fftdiff_jax.unet import UNet, fold_pixels, level_features, pad_to_multiple,
 
 
 def apply(net, x, level):
-    params = net.init(jax.random.key(0), x, level)
+    params = net.init(jax.random.key(0), x, level, jnp.ones_like(level))
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(0)
     # The last layer starts at 0; shaken, the output depends on everything.
     leaves = [leaf + 0.05 * rng.standard_normal(leaf.shape, np.float32) for leaf in leaves]
     params = jax.tree.unflatten(tree, leaves)
-    return lambda x, level: net.apply(params, x, level)
+    return lambda x, level, seen=1.0: (
+        net.apply(params, x, level, jnp.full_like(level, seen)).picture
+    )
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (1, 1), (5, 64)])
@@ -63,6 +65,30 @@ def test_noise_level_reaches_the_output(rng):
     assert float(jnp.abs(levels[2] - levels[1]).max()) > 1e-3
 
 
+def test_whether_noise_is_seen_reaches_the_output(rng):
+    net = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
+    x = jnp.asarray(rng.random((1, 16, 16, 3)), jnp.float32)
+    run = apply(net, x, jnp.zeros(1))
+    assert float(jnp.abs(run(x, jnp.zeros(1), 0.0) - run(x, jnp.zeros(1), 1.0)).max()) > 1e-3
+
+
+def test_what_it_says_of_its_error_does_not_train_the_picture(rng):
+    """Gradients of deviation and colour reach their own layers alone."""
+    net = UNet(channels=3, colour_numbers=4, widths=(8, 16), blocks=(1, 1))
+    x = jnp.asarray(rng.random((1, 16, 16, 3)), jnp.float32)
+    params = net.init(jax.random.key(0), x, jnp.zeros(1), jnp.ones(1))
+
+    def error_alone(params):
+        said = net.apply(params, x, jnp.zeros(1), jnp.ones(1))
+        return jnp.sum(said.log_deviation) + jnp.sum(said.colour)
+
+    sizes = {
+        name: sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))
+        for name, tree in jax.grad(error_alone)(params)["params"].items()
+    }
+    assert {name for name, size in sizes.items() if size > 0} == {"deviation", "colour"}
+
+
 def test_level_features_tell_levels_apart():
     features = level_features(jnp.linspace(-20.0, 20.0, 400))
     assert features.shape == (400, 32)
@@ -74,7 +100,7 @@ def test_bfloat16_keeps_float32_masters_and_output(rng):
     x = jnp.asarray(rng.random((1, 32, 32, 3)), jnp.float32)
     exact = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
     fast = UNet(channels=3, widths=(8, 16), blocks=(1, 1), dtype=jnp.bfloat16)
-    params = fast.init(jax.random.key(0), x, jnp.zeros(1))
+    params = fast.init(jax.random.key(0), x, jnp.zeros(1), jnp.ones(1))
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
     one, other = (apply(net, x, jnp.zeros(1))(x, jnp.zeros(1)) for net in (exact, fast))
     assert other.dtype == jnp.float32

@@ -35,7 +35,7 @@ def get_config() -> Config:
             noisiest_share=0.0,
             condition_dropout=0.1,
         ),
-        sampling=SamplingConfig(sampler="ddpm", steps=100),
+        sampling=SamplingConfig(sampler="ddpm", steps=100, time_power=1.0),
         # EMA over some 200 steps; the draws take 100 steps each, so few photos are scored.
         training=TrainingConfig(
             steps=10_000,

@@ -27,7 +27,7 @@ def get_config() -> Config:
             workers=8,
         ),
         model=ModelConfig(widths=(64, 128, 256, 256), blocks=(2, 2, 4, 4), dtype="bfloat16"),
-        diffusion=DiffusionConfig(perceptual_weight=0.1),
+        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
         training=TrainingConfig(
             steps=300_000,
             batch_size=64,

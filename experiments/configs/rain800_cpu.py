@@ -12,6 +12,6 @@ def get_config() -> Config:
     """Returns the experiment."""
     return Config(
         data=DataConfig(manifest="rain800.csv"),
-        diffusion=DiffusionConfig(perceptual_weight=0.1),
+        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
         training=TrainingConfig(steps=10_000),
     )

@@ -20,7 +20,7 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(manifest="rain800.csv", crop_size=128, rendered_rain=0.25, workers=8),
         model=ModelConfig(widths=(64, 128, 256, 256), blocks=(2, 2, 4, 4), dtype="bfloat16"),
-        diffusion=DiffusionConfig(perceptual_weight=0.1),
+        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
         training=TrainingConfig(
             steps=100_000,
             batch_size=64,

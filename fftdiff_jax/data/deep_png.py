@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
+
+STRIP_ROWS = 256  # held at a time in the file's own form
 
 
 def write_deep_png(
@@ -25,29 +28,49 @@ def write_deep_png(
 
     `icc` is a colour profile, `exif` an EXIF block, `resolution` in dots an inch.
     """
-    channels = [samples[..., None] if samples.ndim == 2 else samples]
+    planes = [samples[..., None] if samples.ndim == 2 else samples]
     if alpha is not None:
-        channels.append(alpha[..., None].astype(np.uint16) * 257)
-    pixels = np.concatenate(channels, axis=-1).astype(">u2")
-    height, width, count = pixels.shape
-    rows = pixels.reshape(height, -1).view(np.uint8)
-    up = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))  # modulo 256, as filter 2 says
-    filtered = np.concatenate([np.full((height, 1), 2, np.uint8), up], axis=1)
-    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[count]
+        planes.append(alpha[..., None])
+    height, width = samples.shape[:2]
+    colour_type = {1: 0, 2: 4, 3: 2, 4: 6}[sum(plane.shape[-1] for plane in planes)]
+    with open(path, "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        file.write(
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0))
+        )
+        if icc is not None:
+            file.write(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc)))
+        if resolution is not None:
+            x, y = (round(value / 0.0254) for value in resolution)
+            file.write(_chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
+        if exif is not None:
+            file.write(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
+        for part in _compressed(planes):
+            file.write(_chunk(b"IDAT", part))
+        file.write(_chunk(b"IEND", b""))
 
-    parts = [
-        b"\x89PNG\r\n\x1a\n",
-        _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)),
-    ]
-    if icc is not None:
-        parts.append(_chunk(b"iCCP", b"profile\0\0" + zlib.compress(icc)))
-    if resolution is not None:
-        x, y = (round(value / 0.0254) for value in resolution)
-        parts.append(_chunk(b"pHYs", struct.pack(">IIB", x, y, 1)))
-    if exif is not None:
-        parts.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
-    parts += [_chunk(b"IDAT", zlib.compress(filtered.tobytes(), 6)), _chunk(b"IEND", b"")]
-    path.write_bytes(b"".join(parts))
+
+def _compressed(planes: Sequence[np.ndarray]) -> Iterator[bytes]:
+    """The pixels as filtered and compressed bytes, some rows in memory at a time."""
+    squeeze = zlib.compressobj(6)
+    above = None
+    for top in range(0, len(planes[0]), STRIP_ROWS):
+        # 257 stretches 8 bits of opacity over 16.
+        strips = [
+            plane[top : top + STRIP_ROWS].astype(np.uint16)
+            * (257 if plane.dtype == np.uint8 else 1)
+            for plane in planes
+        ]
+        pixels = np.concatenate(strips, axis=-1).astype(">u2")
+        rows = pixels.reshape(len(pixels), -1).view(np.uint8)
+        above = np.zeros_like(rows[:1]) if above is None else above
+        up = np.diff(rows, axis=0, prepend=above)  # modulo 256, as filter 2 says
+        above = rows[-1:]
+        filtered = np.concatenate([np.full((len(rows), 1), 2, np.uint8), up], axis=1)
+        part = squeeze.compress(filtered.tobytes())
+        if part:
+            yield part
+    yield squeeze.flush()
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

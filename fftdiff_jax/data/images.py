@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import stat
 import warnings
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from jaxtyping import Float, UInt8, UInt16
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fftdiff_jax.data.deep_png import write_deep_png
+from fftdiff_jax.data.deep_tiff import write_deep_tiff
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing
 
@@ -24,6 +26,8 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+_STRIP_ROWS = 256
 _SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _SUFFIXES = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF",
@@ -107,7 +111,7 @@ def load_photo_file(path: str | os.PathLike[str]) -> Photo:
         if frames > 1 and image.format != "MPO":
             raise UserError(f"{name}: holds {frames} pictures; give one photo a file")
         mode, file_format = image.mode, image.format or "PNG"
-        bits = 16 if mode in _SIXTEEN_BIT_GREY or _png_depth(path) == 16 else 8
+        bits = 16 if mode in _SIXTEEN_BIT_GREY or _file_depth(path, image) == 16 else 8
         icc, resolution = image.info.get("icc_profile"), _resolution(image)
         upright = _upright(image)
         exif = _upright_exif(image)
@@ -148,11 +152,7 @@ def save_photo(
     file_format = _SUFFIXES.get(path.suffix.lower(), like.file_format)
     if file_format not in _SUFFIXES.values():
         raise UserError(f"{path}: cannot write this format; use {', '.join(PHOTO_SUFFIXES)}")
-    deep = (
-        like.bits == 16
-        and file_format in ("PNG", "TIFF")
-        and not (file_format == "TIFF" and not like.grey)
-    )
+    deep = like.bits == 16 and file_format in ("PNG", "TIFF")
     samples = _as_depth(pixels, 16 if deep else 8)
     alpha = like.alpha if file_format in ("PNG", "TIFF", "WEBP") else None
     if alpha is not None and alpha.shape != samples.shape[:2]:
@@ -166,10 +166,13 @@ def save_photo(
         if deep and file_format == "PNG":
             write_deep_png(temporary, samples, alpha, icc, like.exif, like.resolution)
             return
+        if deep and (alpha is not None or not like.grey):
+            write_deep_tiff(temporary, samples, alpha, icc, like.exif, like.resolution)
+            return
         image = Image.fromarray(samples)
         if like.mode == "CMYK" and file_format in ("JPEG", "TIFF"):
             image = image.convert("CMYK")
-        if alpha is not None and not deep:
+        if alpha is not None:
             image.putalpha(Image.fromarray(alpha))
         options: dict[str, Any] = {"icc_profile": icc, "exif": like.exif, "dpi": like.resolution}
         if file_format in ("JPEG", "WEBP"):
@@ -183,6 +186,10 @@ def save_photo(
         )
 
 
+class _UnusableError(Exception):
+    """A whole picture of a kind that is no photo here."""
+
+
 class _Opened:
     """Opens a picture's head, and turns whatever Pillow may raise into one line."""
 
@@ -193,6 +200,8 @@ class _Opened:
     def __enter__(self) -> Image.Image:
         source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
         try:
+            if not isinstance(source, io.BytesIO) and _waits_for_ever(source):
+                raise _UnusableError("is a pipe or a device, not a file")
             image = self._image = Image.open(source)
         except Exception as error:
             raise self._refusal(error) from error
@@ -225,8 +234,15 @@ class _Opened:
             return UserError(f"{name}: may not be read; check its permissions")
         if isinstance(error, UnidentifiedImageError):
             return UserError(f"{name}: is not a picture in a known format (or is empty)")
+        if isinstance(error, _UnusableError):
+            return UserError(f"{name}: cannot be used ({error})")
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         return UserError(f"{name}: is damaged and cannot be decoded ({reason})")
+
+
+def _waits_for_ever(path: str | os.PathLike[str]) -> bool:
+    mode = os.stat(path).st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -253,18 +269,19 @@ def _upright_exif(image: Image.Image) -> bytes | None:
             exif[_ORIENTATION] = 1
         return exif.tobytes()
     except Exception:
+        # A broken block makes Pillow raise whatever it likes; the photo is restored without it.
         return None
 
 
 def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode in _SIXTEEN_BIT_GREY:
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image)
         if values.size and (values.min() < 0 or values.max() > 65535):
-            raise ValueError("more than 16 bits a pixel")
-        grey = ((values * 255 + 32767) // 65535).astype(np.uint8)
+            raise _UnusableError("more than 16 bits a pixel; save it with 8 or 16")
+        grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode == "F":
-        raise ValueError("floating-point pixels; save it with 8 or 16 bits a channel")
+        raise _UnusableError("floating-point pixels; save it with 8 or 16 bits a channel")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # the direct way warns about transparency given as bytes
     # A copy: the array must not depend on Pillow's buffer, and must be writable.
@@ -275,12 +292,15 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
     try:
         x, y = image.info["dpi"]
         return (float(x), float(y)) if x > 0 and y > 0 else None
-    except Exception:
+    except (KeyError, TypeError, ValueError):
         return None
 
 
-def _png_depth(path: str | os.PathLike[str]) -> int:
-    """Bits a sample as the PNG header says: Pillow reads 16-bit colour as 8-bit without a word."""
+def _file_depth(path: str | os.PathLike[str], image: Image.Image) -> int:
+    """Bits a sample as the header says: Pillow reads 16-bit colour as 8-bit without a word."""
+    if image.format == "TIFF":
+        depths = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+        return 16 if set(depths) == {16} else 8
     with open(path, "rb") as file:
         head = file.read(25)
     return head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 25 else 8
@@ -292,10 +312,17 @@ def _as_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
         return pixels if bits == 8 else pixels.astype(np.uint16) * 257
     if pixels.dtype == np.uint16:
         return pixels if bits == 16 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    scaled = np.clip(np.nan_to_num(pixels.astype(np.float64)), 0, 1) * top + 0.5
-    return scaled.astype(np.uint16 if bits == 16 else np.uint8)
+    rounded = np.empty(pixels.shape, np.uint16 if bits == 16 else np.uint8)
+    for start in range(0, len(pixels), _STRIP_ROWS):
+        rows = slice(start, start + _STRIP_ROWS)
+        rounded[rows] = np.clip(np.nan_to_num(pixels[rows].astype(np.float64)), 0, 1) * top + 0.5
+    return rounded
 
 
 def _luma(samples: np.ndarray) -> np.ndarray:
     weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's grey
-    return (samples @ weights + 0.5).astype(samples.dtype)
+    grey = np.empty(samples.shape[:2], samples.dtype)
+    for top in range(0, len(grey), _STRIP_ROWS):  # so that float64 never holds a whole photo
+        rows = slice(top, top + _STRIP_ROWS)
+        grey[rows] = samples[rows] @ weights + 0.5
+    return grey

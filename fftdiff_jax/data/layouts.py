@@ -126,8 +126,12 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s_-]+", "", name).lower()
 
 
-def _side(path: Path, root: Path) -> tuple[str, str]:
-    """Says "clean", "rainy" or "", from the nearest folder that tells, and the path without it."""
+def _side(path: Path, root: Path) -> tuple[str, str, str]:
+    """Says "clean", "rainy" or "" by the nearest folder that tells, and what lies around it.
+
+    The folders above that one and those below it are joined, and those above it alone: a data set
+    may repeat its folders on both sides, or not.
+    """
     parts = list(path.relative_to(root).parts[:-1])
     for index in range(len(parts) - 1, -1, -1):
         side = (
@@ -138,36 +142,43 @@ def _side(path: Path, root: Path) -> tuple[str, str]:
             else ""
         )
         if side:
-            return side, "/".join(parts[:index])
-    return "", "/".join(parts)
+            return side, "/".join(parts[:index] + parts[index + 1 :]), "/".join(parts[:index])
+    return "", "/".join(parts), "/".join(parts)
 
 
-def _joined(
-    root: Path, clean: dict[tuple[str, str], Path], rainy: dict[Path, list[tuple[str, str]]]
-) -> Found:
-    """Pairs every rainy photo with the first of its possible clean keys that exists."""
+# What a photo may be called on its side, the most exact first.
+_Keys = list[tuple[str, str]]
+
+
+def _joined(root: Path, clean: dict[Path, _Keys], rainy: dict[Path, _Keys]) -> Found:
+    """Pairs every rainy photo with the clean one of its first key that exactly one of them has."""
+    index: dict[tuple[str, str], Path | None] = {}
+    for path, keys in clean.items():
+        for key in dict.fromkeys(keys):
+            index[key] = None if key in index else path  # never one of several
     pairs, unpaired, used = [], [], set()
     for path, keys in rainy.items():
-        key = next((key for key in keys if key in clean), None)
-        if key is None:
+        partner = next((found for key in keys if (found := index.get(key)) is not None), None)
+        if partner is None:
             unpaired.append(path)
             continue
-        used.add(key)
-        pairs.append(FoundPair(clean[key], path, _name(clean[key], root)))
-    unpaired += [path for key, path in clean.items() if key not in used]
+        used.add(partner)
+        pairs.append(FoundPair(partner, path, _name(partner, root)))
+    unpaired += [path for path in clean if path not in used]
     return Found(tuple(pairs), tuple(unpaired))
 
 
 def _rain1400(root: Path, photos: Sequence[Path]) -> Found:
     """ground_truth/901.jpg with rainy_image/901_1.jpg to 901_14.jpg."""
-    clean: dict[tuple[str, str], Path] = {}
-    rainy: dict[Path, list[tuple[str, str]]] = {}
+    clean: dict[Path, _Keys] = {}
+    rainy: dict[Path, _Keys] = {}
     for path in photos:
-        side, group = _side(path, root)
+        side, around, above = _side(path, root)
+        scene = path.stem.rpartition("_")[0]
         if side == "clean":
-            clean[group, path.stem] = path
+            clean[path] = [(around, path.stem), (above, path.stem)]
         elif side == "rainy":
-            rainy[path] = [(group, path.stem.rpartition("_")[0]), (group, path.stem)]
+            rainy[path] = [(group, key) for key in (scene, path.stem) for group in (around, above)]
     return _joined(root, clean, rainy)
 
 
@@ -180,20 +191,21 @@ def _rain100(root: Path, photos: Sequence[Path]) -> Found:
     Leading zeros do not count; rain-1x2 belongs to norain-1x2 or else to norain-1.
     """
     for by_folder in (True, False):
-        clean: dict[tuple[str, str], Path] = {}
-        rainy: dict[Path, list[tuple[str, str]]] = {}
+        clean: dict[Path, _Keys] = {}
+        rainy: dict[Path, _Keys] = {}
         for path in photos:
             match = _RAIN100.fullmatch(path.stem)
             if match is None:
                 continue  # rainregion-1, rainstreak-1
-            side, group = _side(path, root)
+            side, around, above = _side(path, root)
             if not (side and by_folder):
                 side = "clean" if match["side"] else "rainy"
             number, scale = match["number"].lstrip("0") or "0", (match["scale"] or "").lower()
             if side == "clean":
-                clean[group, number + scale] = path
+                clean[path] = [(around, number + scale), (above, number + scale)]
             else:
-                rainy[path] = [(group, number + scale), (group, number)]
+                names = (number + scale, number)
+                rainy[path] = [(group, name) for name in names for group in (around, above)]
         found = _joined(root, clean, rainy)
         if found.pairs:
             break
@@ -204,7 +216,7 @@ def _folders(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Foun
     """Two folders with the same names; suffixes may differ."""
     if bool(clean) != bool(rainy):
         raise UserError("name both folders, or none to have them found by their names")
-    sides: dict[Path, tuple[str, str]] = {}
+    sides: dict[str, dict[Path, _Keys]] = {"clean": {}, "rainy": {}, "": {}}
     if clean:
         for side, folder in (("clean", clean), ("rainy", rainy)):
             base = Path(os.path.normpath(root / folder))
@@ -213,28 +225,25 @@ def _folders(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Foun
             inside = photos if base.is_relative_to(root) else _photos(base)
             for path in inside:
                 if path.is_relative_to(base):
-                    sides[path] = (side, _name(path.with_suffix(""), base))
+                    sides[side][path] = _names_in("", _name(path, base))
     else:
         for path in photos:
-            side, group = _side(path, root)
-            sides[path] = (side, f"{group}/{path.stem}")
-    clean_paths = {("", key): path for path, (side, key) in sides.items() if side == "clean"}
-    rainy_paths = {path: [("", key)] for path, (side, key) in sides.items() if side == "rainy"}
-    if not clean_paths or not rainy_paths:
-        missing = "rainy" if clean_paths else "clean"
+            side, around, above = _side(path, root)
+            sides[side][path] = _names_in(around, path.name) + _names_in(above, path.name)
+    if not sides["clean"] or not sides["rainy"]:
+        missing = "rainy" if sides["clean"] else "clean"
         raise UserError(
             f"{root}: found no folder of {missing} photos; name the folders, such as "
             "--clean=gt --rainy=input"
         )
-    return _joined_anywhere(root, clean_paths, rainy_paths)
+    # Clean photos need not lie below the root.
+    common = Path(os.path.commonpath([root, *sides["clean"]]))
+    return _joined(common, sides["clean"], sides["rainy"])
 
 
-def _joined_anywhere(
-    root: Path, clean: dict[tuple[str, str], Path], rainy: dict[Path, list[tuple[str, str]]]
-) -> Found:
-    """As `_joined`, for clean photos that need not lie below the root."""
-    common = Path(os.path.commonpath([root, *clean.values()]))
-    return _joined(common, clean, rainy)
+def _names_in(group: str, name: str) -> _Keys:
+    """A name with its suffix, and without it; marked, so that a.b and a.b.png differ."""
+    return [(group, f"{name}/"), (group, os.path.splitext(name)[0])]
 
 
 def _regex(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Found:

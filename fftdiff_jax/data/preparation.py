@@ -6,6 +6,7 @@ import collections
 import csv
 import dataclasses
 import io
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -80,8 +81,8 @@ def prepare_manifest(
     A scenes.csv in `root` or in the folder above (columns file, scene, split; files relative to
     its own folder) decides on scenes and splits. Without one, all pairs of a clean photo and of its
     near-duplicates are a scene, and about `val_share` of the pairs go to val. Beside the manifest
-    stand OUTPUT_refused.csv where pairs were refused and, for the layout rain800, the folder
-    OUTPUT_photos with the halves.
+    stand OUTPUT_report.json, OUTPUT_refused.csv where pairs were refused and, for the layout
+    rain800, the folder OUTPUT_photos with the halves.
 
     Args:
       layout, root, clean, rainy: as in `layouts.find_pairs`.
@@ -109,6 +110,7 @@ def prepare_manifest(
         checked = list(progress(checks, len(found.pairs)))
     else:
         checked = _unchecked(found.pairs, needs_print=given is None)
+    checked = [item if item.reason else _nameable(item, output.parent) for item in checked]
     good = [item for item in checked if not item.reason]
     refused = [(str(i.pair.clean), str(i.pair.rainy), i.reason) for i in checked if i.reason]
     refused_csv = output.with_name(output.stem + "_refused.csv")
@@ -135,7 +137,7 @@ def prepare_manifest(
         for split in sorted(set(splits))
     }
     names = [item.pair.scene for item in good]
-    return Report(
+    report = Report(
         manifest=str(output),
         scenes_csv="" if given is None else str(scenes_csv),
         pairs=len(good),
@@ -148,6 +150,12 @@ def prepare_manifest(
         refused_csv=str(refused_csv) if refused else "",
         unpaired=[str(path) for path in found.unpaired],
     )
+    # ASCII, as json writes it, also holds names that are no valid Unicode.
+    write_text(
+        output.with_name(output.stem + "_report.json"),
+        json.dumps(report.to_dict(), indent=1) + "\n",
+    )
+    return report
 
 
 def _unchecked(pairs: Sequence[FoundPair], needs_print: bool) -> list[Checked]:
@@ -160,6 +168,17 @@ def _unchecked(pairs: Sequence[FoundPair], needs_print: bool) -> list[Checked]:
             except UserError:
                 prints[pair.clean] = None  # training will stop at it, or skip it
     return [Checked(pair, print=prints.get(pair.clean)) for pair in pairs]
+
+
+def _nameable(checked: Checked, folder: Path) -> Checked:
+    """Refuses a pair whose paths the manifest cannot hold."""
+    for path in (checked.pair.clean, checked.pair.rainy):
+        name = portable_path(path, folder)
+        if name != name.encode("utf-8", "replace").decode():
+            return Checked(checked.pair, "a name is not valid Unicode; rename the file")
+        if name != name.strip():
+            return Checked(checked.pair, "a name begins or ends with a space; rename the file")
+    return checked
 
 
 def _alike(checked: Sequence[Checked]) -> list[tuple[int, int]]:
@@ -219,4 +238,4 @@ def _write_refused(path: Path, refused: Sequence[tuple[str, str, str]]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([CLEAN_COLUMN, RAINY_COLUMN, "reason"])
     writer.writerows(refused)
-    write_text(path, text.getvalue())
+    write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())

@@ -16,7 +16,6 @@ import functools
 import math
 
 import numpy as np
-import scipy.fft
 from jaxtyping import Float32, UInt8
 
 from fftdiff_jax.data.rain_styles import (
@@ -57,7 +56,7 @@ def render_rain(
 
 def rain_field(rng: np.random.Generator, shape: tuple[int, int], style: RainStyle) -> RainField:
     """Renders the layers of a style on (h, w) pixels."""
-    height, width = (scipy.fft.next_fast_len(max(n, 16), real=True) for n in shape)
+    height, width = (_fast_length(max(n, 16)) for n in shape)
     through = np.ones((height, width), np.float32)
     for layer in style.layers:
         through *= 1.0 - layer.opacity * _streaks(rng, (height, width), layer)
@@ -149,8 +148,8 @@ def _streaks(
             sources = _impulses(rng, shape, layer.density / variants)
             # A streak that does not overlap others peaks at its own strength.
             sources *= length * layer.width * math.sqrt(2.0 * math.pi)
-        spectrum += scipy.fft.rfft2(sources) * _line_blur(shape, length, layer.width, angle)
-    field = scipy.fft.irfft2(spectrum, s=shape)
+        spectrum += np.fft.rfft2(sources) * _line_blur(shape, length, layer.width, angle)
+    field = np.fft.irfft2(spectrum, s=shape)
     if layer.texture:
         return _cut_at_level(rng, field, layer.density)
     return np.clip(field, 0.0, 1.0, out=field)
@@ -177,10 +176,23 @@ def _cut_at_level(
     return np.clip(field, 0.0, 1.0, out=field)
 
 
+def _fast_length(least: int) -> int:
+    """The next length that has no prime factor above 5. (SciPy knows it too, and loads slowly.)"""
+    length = least
+    while True:
+        rest = length
+        for prime in (2, 3, 5):
+            while rest % prime == 0:
+                rest //= prime
+        if rest == 1:
+            return length
+        length += 1
+
+
 @functools.lru_cache(maxsize=4)
 def _frequencies(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    rows = scipy.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
-    return rows, scipy.fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
+    rows = np.fft.fftfreq(shape[0]).astype(np.float32)[:, None]
+    return rows, np.fft.rfftfreq(shape[1]).astype(np.float32)[None, :]
 
 
 def _line_blur(

@@ -107,14 +107,14 @@ class RainPairs(tfds.core.GeneratorBasedBuilder):
 class TfdsSource(PairSource):
     """The pairs of a manifest, read from the shards that `build_rain_pairs` wrote for it."""
 
-    def __init__(self, manifest: Manifest, cache: PhotoCache):
-        """Opens the shards.
+    def __init__(self, manifest: Manifest, cache: PhotoCache, folder: str = ""):
+        """Opens the shards in `folder`, a copy of FILE_tfds; "": that beside the manifest.
 
         Raises:
           UserError: there are none for this manifest, or it has changed since.
         """
         super().__init__(manifest, cache)
-        self.folder = tfds_folder(manifest.path)
+        self.folder = Path(folder).expanduser() if folder else tfds_folder(manifest.path)
         index = _read_index(self.folder, manifest.path)
         self._rows = {
             row["row"]: (row["split"], row["position"], row["clean"], row["rainy"])

@@ -144,7 +144,7 @@ def open_source(config: DataConfig, manifest: Manifest) -> PairSource:
     if config.source == "tfds":
         from fftdiff_jax.data.rain_pairs import TfdsSource
 
-        return TfdsSource(manifest, cache)
+        return TfdsSource(manifest, cache, config.shards_dir)
     if config.source == "spectra":
         from fftdiff_jax.data.export import SpectraSource
 

@@ -2,178 +2,291 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-import logging
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, PyTree
 from tqdm import tqdm
 
 from fftdiff_jax import config as configuration
-from fftdiff_jax import diffusion, metrics, sampling, spectra
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
-from fftdiff_jax.data.embedded import embedded_manifest
-from fftdiff_jax.data.manifest import Manifest, read_manifest
-from fftdiff_jax.data.sources import cache_folder
-from fftdiff_jax.denoiser import require_prediction
+from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restoration import Restorer
-from fftdiff_jax.training.checkpoints import Checkpoints
-from fftdiff_jax.training.log import RunLog
+from fftdiff_jax.training import distributed, runs
+from fftdiff_jax.training.checkpoints import Checkpoints, SaveError, load_weights
+from fftdiff_jax.training.log import NoLog, RunLog
+from fftdiff_jax.training.preemption import Interrupted, Preemption
 from fftdiff_jax.training.state import TrainState, create_state
-from fftdiff_jax.training.step import Batch, make_train_step
+from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
 from fftdiff_jax.training.validation import Validation
+from fftdiff_jax.weights import require_same_tree
 
-_log = logging.getLogger(__name__)
-
-SPECTRUM_BATCHES = 8  # batches of training crops that the strength of rain is measured on
-# What may change when a run is resumed; everything else would make it another run.
-MAY_CHANGE = (
-    "data.cache_dir",
-    "data.cache_gigabytes",
-    "data.workers",
-    "training.log_every",
-    "training.checkpoint_every",
-    "training.evaluate_every",
-    "training.sample_every",
-    "training.final_evaluation_limit",
-    "sampling",
-)
+_AGAIN = "the same command goes on from there"
 
 
-def train(config: Config, workdir: Path, *, progress: bool = True) -> dict[str, Any] | None:
+def train(
+    config: Config, workdir: Path, *, progress: bool = True, stop: Preemption | None = None
+) -> dict[str, Any] | None:
     """Trains, or goes on where the run in `workdir` stopped, and evaluates the best weights.
+
+    With several processes (see distributed.py) each calls this alike; only the first one logs and
+    evaluates.
 
     Args:
       config: the experiment.
       workdir: the run's folder; nothing is written outside it but the cache of decoded photos.
       progress: show a progress bar on standard error.
+      stop: where signals are heard that ask the run to save and end; None: nowhere.
 
     Returns:
       The summary of the final evaluation, or None where the manifest has no pairs to evaluate.
 
     Raises:
-      UserError: the data, the configuration or the folder cannot be used; or the loss is no longer
-        a number.
+      UserError: the data, the configuration or the folder cannot be used; the loss is no longer a
+        number; or a checkpoint cannot be saved.
+      Interrupted: `stop` was asked; all is saved.
     """
     workdir = workdir.expanduser().absolute()
-    _require_known(config)
+    stop = stop or Preemption()
+    runs.require_known(config)
 
     # ---- data ---------------------------------------------------------------------------------
-    manifest = _open_manifest(config)
+    manifest = runs.open_manifest(config)
     training_set = manifest.select("train" if manifest.has_splits else None).require_files()
-    validation_set = _validation_set(manifest)
-    devices = jax.local_device_count()
-    if config.training.batch_size % (devices * jax.process_count()):
+    validation_set = runs.select_validation(manifest)
+    if config.training.batch_size % jax.device_count():
         raise UserError(
             f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "
-            f"{devices * jax.process_count()} devices"
+            f"{jax.device_count()} devices"
         )
 
     # ---- configuration and state --------------------------------------------------------------
-    _make_folder(workdir)
+    runs.make_folder(workdir)
+    _end_early(stop)
     checkpoints = Checkpoints(workdir)
-    config = _complete(config, checkpoints.config(), training_set, workdir)
+    config = runs.complete(config, checkpoints.config(), training_set, workdir)
     restored = checkpoints.restore(config)
-    state, position = restored or (create_state(config), {"next_batch": 0, "losses": []})
+    state, position = restored or (_first_state(config), {"next_batch": 0, "losses": []})
+    if restored is None or jax.process_count() == 1:
+        state = distributed.on_own_devices(state)
     first_step = int(state.step)
-    if jax.process_index() == 0:
+    if distributed.is_first():
         write_text(
             workdir / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n"
         )
+    _end_early(stop)
 
     # ---- the loop -----------------------------------------------------------------------------
-    if first_step < config.training.steps:
-        log = RunLog(workdir, first_step)
+    owed = position.get("owed")
+    if first_step < config.training.steps or owed:
+        first = distributed.is_first()
+        log = RunLog(workdir, first_step, owes_row=bool(owed)) if first else NoLog()
         validation = Validation(config, validation_set) if validation_set else None
-        batches = _device_batches(config, training_set, position["next_batch"])
-        with tqdm(
-            total=config.training.steps,
-            initial=first_step,
-            disable=not progress,
-            unit="step",
-            dynamic_ncols=True,
-            mininterval=1.0,
-        ) as bar:
-            _loop(
-                config, state, list(position["losses"]), batches, log, validation, checkpoints, bar
-            )
-        log.close()
+        with (
+            contextlib.closing(log),
+            contextlib.closing(_device_batches(config, training_set, first_step)) as batches,
+            tqdm(
+                total=config.training.steps,
+                initial=first_step,
+                disable=not (progress and first),
+                unit="step",
+                dynamic_ncols=True,
+                mininterval=1.0,
+            ) as bar,
+        ):
+            run = _Run(config, log, validation, checkpoints, bar, stop)
+            run.steps(state, list(position["losses"]), batches, owed)
     checkpoints.close()
 
     # ---- evaluation of the best weights -------------------------------------------------------
-    return _evaluate(config, workdir, validation_set, progress)
+    if validation_set is None or not distributed.is_first():
+        return None
+    with stop.at_once("training is finished; the same command makes the evaluation again"):
+        return _evaluate(config, workdir, validation_set, progress)
 
 
-def _loop(
-    config: Config,
-    state: TrainState,
-    losses: list[float],
-    batches: Iterator[Batch],
-    log: RunLog,
-    validation: Validation | None,
-    checkpoints: Checkpoints,
-    bar: tqdm,
-) -> None:
-    """Runs the steps that are left. `losses` holds those of the log row that has been begun."""
-    training = config.training
-    train_step = make_train_step(config)
-    perceptual = None
-    if config.diffusion.perceptual_weight > 0:
-        perceptual = metrics.perceptual_params("alexnet")
-    pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
-    since, images = time.perf_counter(), 0
-    for step in range(int(state.step) + 1, training.steps + 1):
-        state, numbers = train_step(state, next(batches), perceptual)
-        pending.append(numbers)
-        images += training.batch_size
-        row_due = step % training.log_every == 0 or step == training.steps
-        save_due = step % training.checkpoint_every == 0 or step == training.steps
-        check_due = validation and (step % training.evaluate_every == 0 or step == training.steps)
-        # Fetching waits for the device, so it is done once a row; never saving what is not finite.
-        if row_due or save_due or check_due:
-            last = _fetch(pending, step)
-            losses += [numbers["loss"] for numbers in last]
-            pending = []
-        scores: dict[str, float] = {}
-        if row_due:
-            elapsed = time.perf_counter() - since
-            values = {
-                **last[-1],
-                "loss": sum(losses) / len(losses),
-                "images_per_second": images / elapsed,
-            }
-            bar.set_postfix(loss=f"{values['loss']:.4f}", refresh=False)
-            losses, since, images = [], time.perf_counter(), 0
-        else:
-            values = {}
-        if check_due and validation:
-            scores = validation.score(state.ema_params)
+class _Due(NamedTuple):
+    """What is to be done after a step."""
+
+    row: bool
+    check: bool
+    picture: bool
+    save: bool
+
+
+@dataclasses.dataclass
+class _Run:
+    """The steps of a run and what happens between them."""
+
+    config: Config
+    log: RunLog | NoLog
+    validation: Validation | None
+    checkpoints: Checkpoints
+    bar: tqdm
+    stop: Preemption
+
+    def steps(
+        self,
+        state: TrainState,
+        losses: list[float],
+        batches: Iterator[Batch],
+        owed: dict[str, Any] | None,
+    ) -> None:
+        """Runs the steps that are left.
+
+        Args:
+          state: before them.
+          losses: of the log row that has been begun.
+          batches: of this process.
+          owed: what the last run was ended before: its log row, validation, picture.
+        """
+        training = self.config.training
+        train_step = make_train_step(self.config)
+        perceptual = perceptual_network(self.config)
+        agreement = distributed.Agreement()
+        if owed:
+            self._after(state, int(state.step), losses, owed["row"])
+        pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
+        since, images = time.perf_counter(), 0
+        for step in range(int(state.step) + 1, training.steps + 1):
+            state, numbers = train_step(state, next(batches), perceptual)
+            pending.append(numbers)
+            images += training.batch_size
+            wish, due = agreement.ask(self.stop.wish), self._due(step)
+            row = None
+            # Fetching waits for the device, so it is done once a row; never saving what is not
+            # finite.
+            if wish or any(due):
+                last = _fetch(pending, step)
+                losses += [numbers["loss"] for numbers in last]
+                pending = []
+            if due.row:
+                elapsed = time.perf_counter() - since
+                row = {
+                    **last[-1],
+                    "loss": sum(losses) / len(losses),
+                    "images_per_second": images / elapsed,
+                }
+                self.bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+                losses, since, images = [], time.perf_counter(), 0
+            if wish:
+                self._end(state, step, losses, row, wish)
+            if any(due):
+                self._after(state, step, losses, row)
+            if due.check or due.save:
+                since, images = time.perf_counter(), 0
+            self.bar.update()
+
+    def _due(self, step: int) -> _Due:
+        training, last = self.config.training, step == self.config.training.steps
+        return _Due(
+            row=last or step % training.log_every == 0,
+            check=self.validation is not None and (last or step % training.evaluate_every == 0),
+            picture=self.validation is not None and (last or step % training.sample_every == 0),
+            save=last or step % training.checkpoint_every == 0,
+        )
+
+    def _after(
+        self, state: TrainState, step: int, losses: list[float], row: dict[str, float] | None
+    ) -> None:
+        """Validates, logs, draws and saves, as far as it is due; a repeatable function of its
+        arguments, so that a run that was ended before can make up for it.
+        """
+        due, scores, values = self._due(step), None, dict(row or {})
+        params = _here(state.ema_params)
+        if due.check and self.validation is not None:
+            scores = _agreed_scores(self.validation, params, self.stop)
+            if scores is None:
+                wish = distributed.strongest(self.stop.wish)
+                self._end(state, step, losses, row, wish)
+                return
             values |= {"val_psnr_y": scores["psnr_y"], "val_gain_y": scores["gain_y"]}
-            bar.write(
+            self._say(
                 f"step {step}: val {scores['psnr_y']:.2f} dB, gain {scores['gain_y']:+.2f} dB"
             )
         if values:
-            log.write(step, values)
-        if validation and (step % training.sample_every == 0 or step == training.steps):
-            log.picture(step, validation.picture(state.ema_params))
-        if save_due or check_due:
-            checkpoints.save(state, config, {"next_batch": step, "losses": losses}, scores)
-        if check_due or save_due:
-            since, images = time.perf_counter(), 0
-        bar.update()
+            self._tolerate(lambda: self.log.write(step, values))
+        if due.picture and self.validation is not None and distributed.is_first():
+            picture = self.validation.picture(params)
+            self._tolerate(lambda: self.log.picture(step, picture))
+        if due.save or due.check:
+            self._save(state, step, {"next_batch": step, "losses": losses}, scores)
+            wish = distributed.strongest(self.stop.wish)
+            if wish:  # it came meanwhile: nothing is left to be saved
+                raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")
+
+    def _end(
+        self,
+        state: TrainState,
+        step: int,
+        losses: list[float],
+        row: dict[str, float] | None,
+        wish: int,
+    ) -> None:
+        """Saves, with a note of what is left to do after this step, and ends the run."""
+        due = self._due(step)
+        position: dict[str, Any] = {"next_batch": step, "losses": losses}
+        if due.row or due.check or due.picture:
+            position["owed"] = {"row": row}
+        self.checkpoints.save(state, self.config, position)
+        raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")
+
+    def _save(
+        self,
+        state: TrainState,
+        step: int,
+        position: dict[str, Any],
+        scores: dict[str, float] | None,
+    ) -> None:
+        try:
+            self.checkpoints.save(state, self.config, position, scores)
+        except SaveError as error:
+            # The last one is what the run was for.
+            if self.config.training.on_save_error == "stop" or step == self.config.training.steps:
+                raise
+            self._say(f"warning: {error}; training goes on")
+
+    def _tolerate(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except UserError as error:
+            if self.config.training.on_save_error == "stop":
+                raise
+            self._say(f"warning: {error}; training goes on")
+
+    def _say(self, line: str) -> None:
+        if distributed.is_first():
+            self.bar.write(line)
+
+
+def _agreed_scores(
+    validation: Validation, params: PyTree, stop: Preemption
+) -> dict[str, float] | None:
+    """The first process's scores, in every process; None where it was asked to end meanwhile."""
+    scores = None
+    if distributed.is_first():
+        scores = validation.score(params, stopped=lambda: stop.wish > 0)
+    whole, psnr_y, gain_y = distributed.from_first(
+        [0.0, 0.0, 0.0] if scores is None else [1.0, scores["psnr_y"], scores["gain_y"]]
+    )
+    return {"psnr_y": psnr_y, "gain_y": gain_y} if whole else None
+
+
+def _here(params: PyTree) -> PyTree:
+    """This process's own copy of arrays that are the same everywhere."""
+    return jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
 
 
 def _fetch(pending: list[dict[str, Array]], step: int) -> list[dict[str, float]]:
@@ -197,9 +310,22 @@ def _fetch(pending: list[dict[str, Array]], step: int) -> list[dict[str, float]]
     return fetched
 
 
-def _device_batches(config: Config, manifest: Manifest, first: int) -> Iterator[Batch]:
+def _first_state(config: Config) -> TrainState:
+    """A fresh state, or one whose parameters are those of `training.initial_weights`."""
+    state = create_state(config)
+    source = config.training.initial_weights
+    if not source:
+        return state
+    params, _, _ = load_weights(source)
+    require_same_tree(params, state.params, f"training.initial_weights {source}")
+    # Two copies: the step donates its buffers, and one buffer cannot be given away twice.
+    params, ema = (jax.tree.map(jnp.array, params) for _ in range(2))
+    return state.replace(params=params, ema_params=ema)
+
+
+def _device_batches(config: Config, manifest: Manifest, first: int) -> Generator[Batch, None, None]:
     devices = jax.local_device_count()
-    stream = pipeline.training_batches(
+    with pipeline.training_batches(
         config.data,
         manifest,
         batch_size=config.training.batch_size,
@@ -207,100 +333,21 @@ def _device_batches(config: Config, manifest: Manifest, first: int) -> Iterator[
         process_index=jax.process_index(),
         process_count=jax.process_count(),
         start_batch=first,
-    )
-    for batch in stream:
-        shape = (devices, -1, *batch["clean"].shape[1:])
-        yield Batch(batch["clean"].reshape(shape), batch["rainy"].reshape(shape))
+    ) as stream:
+        for batch in stream:
+            shape = (devices, -1, *batch["clean"].shape[1:])
+            yield Batch(batch["clean"].reshape(shape), batch["rainy"].reshape(shape))
 
 
-def _require_known(config: Config) -> None:
-    """Raises `UserError` for a name that no registry knows, before anything is read or written."""
-    spectra.make_representation(config.representation)
-    spectra.make_noise(config.diffusion.noise)
-    diffusion.make_schedule(config.diffusion.schedule)
-    diffusion.require_target(config.diffusion.target)
-    sampling.make_sampler(config.sampling.sampler)
-    require_prediction(config.model.prediction)
-    make_train_step(config)
-
-
-def _open_manifest(config: Config) -> Manifest:
-    if config.data.manifest == "embedded":
-        return read_manifest(embedded_manifest(cache_folder(config.data)))
-    return read_manifest(config.data.manifest)
-
-
-def _validation_set(manifest: Manifest) -> Manifest | None:
-    if not manifest.has_splits:
-        return None
-    rows = tuple(row for row in manifest if row.split == "val" and row.rainy)
-    return dataclasses.replace(manifest, rows=rows).require_files() if rows else None
-
-
-def _make_folder(workdir: Path) -> None:
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--workdir {workdir}: cannot be made ({error.strerror})") from error
-    if not os.access(workdir, os.W_OK):
-        raise UserError(f"--workdir {workdir}: no permission to write there")
-
-
-def _complete(
-    config: Config, before: Config | None, training_set: Manifest, workdir: Path
-) -> Config:
-    """Fills in what is measured, or takes it from the run that is resumed."""
-    representation = config.representation
-    measured = representation.rain_spectrum
-    if before is not None:
-        measured = measured or before.representation.rain_spectrum
-    elif not measured and representation.normalisation != "constant":
-        measured = _measure(config, training_set)
-    representation = dataclasses.replace(representation, rain_spectrum=measured)
-    config = dataclasses.replace(config, representation=representation)
-    if before is not None:
-        _require_same(config, before, workdir)
-    return config
-
-
-def _measure(config: Config, training_set: Manifest) -> tuple[float, ...]:
-    stream = pipeline.training_batches(
-        config.data, training_set, batch_size=64, seed=config.training.seed
-    )
-    some = [next(stream) for _ in range(SPECTRUM_BATCHES)]
-    clean, rainy = (
-        jnp.asarray(np.concatenate([batch[k] for batch in some]), jnp.float32) / 255
-        for k in ("clean", "rainy")
-    )
-    return spectra.measure_rain_spectrum(clean, rainy)
-
-
-def _require_same(config: Config, before: Config, workdir: Path) -> None:
-    now, then = _flat(configuration.to_dict(config)), _flat(configuration.to_dict(before))
-    for name, value in now.items():
-        allowed = any(name == field or name.startswith(field + ".") for field in MAY_CHANGE)
-        if value != then.get(name) and not allowed:
-            raise UserError(
-                f"{workdir}: holds a run with {name}={then.get(name)!r}, not {value!r}; resume it "
-                "with the same configuration or choose another --workdir"
-            )
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+def _end_early(stop: Preemption) -> None:
+    wish = distributed.strongest(stop.wish)
+    if wish:
+        raise Interrupted(wish, "ended before a step was taken; the same command goes on")
 
 
 def _evaluate(
-    config: Config, workdir: Path, validation_set: Manifest | None, progress: bool
+    config: Config, workdir: Path, validation_set: Manifest, progress: bool
 ) -> dict[str, Any] | None:
-    if validation_set is None or jax.process_index() != 0:
-        return None
     # Late: the report and its figures are not needed to train.
     from fftdiff_jax.evaluation import evaluate
 

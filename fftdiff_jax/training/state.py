@@ -26,11 +26,12 @@ class TrainState(flax.struct.PyTreeNode):
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     """Global-norm clipping, then AdamW under linear warm-up and cosine decay to 1 %."""
+    warmup = min(config.warmup_steps, max(config.steps // 10, 1))
     rate = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=config.learning_rate,
-        warmup_steps=min(config.warmup_steps, max(config.steps // 10, 1)),
-        decay_steps=config.steps,
+        warmup_steps=warmup,
+        decay_steps=max(config.steps, warmup + 1),  # a run of one step has nothing to decay
         end_value=config.learning_rate / 100,
     )
     return optax.chain(
@@ -50,7 +51,8 @@ def initial_params(config: Config, seed: int) -> PyTree:
     photo = jnp.zeros((1, side, side, 3))
     state = jnp.zeros((1, side, side, CHANNELS))
     init = jax.jit(Denoiser(config).init)
-    return init(jax.random.key(seed), state, photo, jnp.ones(1), photo)["params"]
+    one = jnp.ones(1)
+    return init(jax.random.key(seed), state, photo, one, photo, one)["params"]
 
 
 def create_state(config: Config) -> TrainState:

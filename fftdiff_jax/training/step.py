@@ -15,7 +15,7 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree, UInt8
 
-from fftdiff_jax import diffusion, metrics, spectra
+from fftdiff_jax import diffusion, metrics, noises, spectra, uncertainty
 from fftdiff_jax.config import Config
 from fftdiff_jax.denoiser import Prediction, predict
 from fftdiff_jax.errors import UserError
@@ -23,6 +23,12 @@ from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 
 AXIS = "devices"
 LOSSES = ("photo", "state")
+# Weight of what the network says of its own error. No gradient of it reaches anything else, and
+# AdamW does not care; it only must not fill the clipped gradient norm.
+ERROR_WEIGHT = 0.01
+
+# What an example of a batch is trained for.
+FIRST, DRAW, REFINE = 0, 1, 2
 
 
 class Batch(NamedTuple):
@@ -44,8 +50,23 @@ class Noised(NamedTuple):
     keep_condition: Array | None
 
 
-def noisiest_pattern(count: int, share: float) -> np.ndarray:
-    """Which of `count` examples start at t = 1, spread evenly (True where they do)."""
+def roles(config: Config, count: int) -> Int[np.ndarray, " b"]:
+    """What each of `count` examples is trained for, every role spread evenly over them.
+
+    FIRST: the estimate at t = 1, where every restoration starts. DRAW: the mean of the clean photo
+    given a true noisy state. REFINE: a better photo, given the network's own estimate and no noise.
+    """
+    first = _every(count, config.diffusion.noisiest_share)
+    found = np.where(first, FIRST, DRAW)
+    later = np.flatnonzero(~first)
+    share = config.diffusion.refine_share if config.model.self_conditioning else 0.0
+    whole = 1.0 - config.diffusion.noisiest_share
+    found[later[_every(later.size, min(share / whole, 1.0) if whole > 0 else 0.0)]] = REFINE
+    return found
+
+
+def _every(count: int, share: float) -> np.ndarray:
+    """A share of `count` places, spread evenly (True)."""
     edges = np.floor(np.arange(count + 1) * share + 1e-9)
     return edges[1:] > edges[:-1]
 
@@ -53,25 +74,27 @@ def noisiest_pattern(count: int, share: float) -> np.ndarray:
 def noise_examples(config: Config, batch: Batch, key: Array, offset: Int[Array, ""]) -> Noised:
     """Takes pairs through the forward process, each example with its own time and noise.
 
-    Times are 1 for `noisiest_share` of the examples; for the others they are evenly spread over
-    (0, 1) with one random shift a batch, which lowers the loss's variance (Kingma et al. 2021).
+    Times are 1 for FIRST examples; for those of each other role they are evenly spread over (0, 1)
+    with one random shift a batch, which lowers the loss's variance (Kingma et al. 2021).
     """
     clean, rainy = (jnp.asarray(crops, jnp.float32) / 255 for crops in batch)
     count = clean.shape[0]
     representation = spectra.make_representation(config.representation)
     schedule = diffusion.make_schedule(config.diffusion.schedule)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(offset + jnp.arange(count))
-    draw_noise = spectra.make_noise(config.diffusion.noise)
+    draw_noise = noises.make_noise(config.diffusion.noise)
     state = representation.encode(clean, rainy)
     noise = jax.vmap(draw_noise)(keys, rainy)
 
-    first = noisiest_pattern(count, config.diffusion.noisiest_share)
-    later = count - int(first.sum())
-    rank = jnp.asarray(np.cumsum(~first) - 1) + offset // count * later
-    whole = later * jax.lax.axis_size(AXIS)
+    role = roles(config, count)
     shift = jax.random.uniform(jax.random.fold_in(key, 2**31 - 1))
-    spread = jnp.mod(shift + rank / max(whole, 1), 1.0)
-    t = jnp.where(first, 1.0, spread)
+    t = jnp.ones(count)
+    for kind in (DRAW, REFINE):
+        mine = role == kind
+        each = int(mine.sum())
+        rank = jnp.asarray(np.cumsum(mine) - 1) + offset // count * each
+        spread = jnp.mod(shift + rank / max(each * jax.lax.axis_size(AXIS), 1), 1.0)
+        t = jnp.where(mine, spread, t)
     alpha, sigma = schedule.alpha(t)[:, None, None, None], schedule.sigma(t)[:, None, None, None]
     keep = None
     if config.diffusion.condition_dropout > 0:
@@ -84,13 +107,13 @@ def noise_examples(config: Config, batch: Batch, key: Array, offset: Int[Array, 
 def first_estimates(config: Config, params: PyTree, examples: Noised) -> Float[Array, "b h w 3"]:
     """What the denoiser would have said before: nothing at t = 1, its first estimate elsewhere.
 
-    At t = 1 a draw has seen only the rainy photo. Later it has seen its own estimate, so that is
-    what it is trained with (self-conditioning, Chen, Zhang and Hinton 2023), without gradients.
+    At t = 1 a restoration has seen only the rainy photo. Later it has seen its own first estimate,
+    so that is what it is trained with (self-conditioning, Chen, Zhang and Hinton 2023), without
+    gradients.
     """
     if not config.model.self_conditioning:
         return examples.rainy
-    first = noisiest_pattern(examples.t.shape[0], config.diffusion.noisiest_share)
-    later = np.flatnonzero(~first)
+    later = np.flatnonzero(roles(config, examples.t.shape[0]) != FIRST)
     if later.size == 0:
         return examples.rainy
     rainy, noise = examples.rainy[later], examples.noise[later]
@@ -111,6 +134,49 @@ def photo_loss(
     return loss
 
 
+def mean_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
+    """Squared error over the deviation that the network itself expects, a number an example.
+
+    What minimises it is the mean of the clean photo, which draws need (L1 would give the median).
+    The division keeps it in the units of L1 at every noise level (Seitzer et al. 2022, eq. 5).
+    """
+    deviation = jax.lax.stop_gradient(_deviation(prediction))
+    return jnp.mean(jnp.square(prediction.photo - clean) / deviation, axis=(1, 2, 3))
+
+
+def error_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
+    """How badly the network describes its own error, per pixel and per frequency."""
+    error = jax.lax.stop_gradient(prediction.photo - clean)
+    loss = uncertainty.deviation_loss(error, prediction.log_deviation)
+    whitened = error / jax.lax.stop_gradient(_deviation(prediction))
+    return loss + uncertainty.colour_loss(whitened, prediction.colour)
+
+
+def _deviation(prediction: Prediction) -> Float[Array, "b h w 1"]:
+    return jnp.maximum(jnp.exp(prediction.log_deviation), uncertainty.LEAST_DEVIATION)
+
+
+def consistent_loss(
+    config: Config, prediction: Prediction, examples: Noised, perceptual: PyTree
+) -> Float[Array, " b"]:
+    """The loss of an image-consistent denoiser, each example by its role, a number an example."""
+    role = roles(config, examples.t.shape[0])
+    loss = jnp.where(
+        role == DRAW,
+        mean_loss(prediction, examples.clean),
+        photo_loss(config, prediction.photo, examples.clean),
+    )
+    shown = np.flatnonzero(role != DRAW)
+    last, first = config.diffusion.refine_perceptual_weight, config.diffusion.perceptual_weight
+    if perceptual is not None and shown.size:
+        distance = metrics.perceptual_distance(
+            perceptual, prediction.photo[shown], examples.clean[shown]
+        )
+        t = examples.t[shown]
+        loss = loss.at[shown].add((first * t + last * (1 - t)) * distance)
+    return loss + ERROR_WEIGHT * error_loss(prediction, examples.clean)
+
+
 def state_loss(config: Config, prediction: Prediction, examples: Noised) -> Float[Array, " b"]:
     """Mean squared error of the network's target, a number an example (Ho et al. 2020, eq. 14)."""
     schedule = diffusion.make_schedule(config.diffusion.schedule)
@@ -127,6 +193,12 @@ def state_loss(config: Config, prediction: Prediction, examples: Noised) -> Floa
     return loss
 
 
+def perceptual_network(config: Config) -> PyTree:
+    """The frozen weights of LPIPS (AlexNet) that the step wants; None where no loss uses them."""
+    weights = (config.diffusion.perceptual_weight, config.diffusion.refine_perceptual_weight)
+    return metrics.perceptual_params("alexnet") if max(weights) > 0 else None
+
+
 TrainStep = Callable[[TrainState, Batch, PyTree], tuple[TrainState, dict[str, Array]]]
 
 
@@ -134,9 +206,9 @@ def make_train_step(config: Config) -> TrainStep:
     """Compiles the step over all local devices (and, with jax.distributed, all processes').
 
     The returned function takes the state (unreplicated), a `Batch` whose arrays have the shape
-    (devices, examples a device, h, w, 3), and the frozen weights of the perceptual network (or
-    None); it gives the new state and the means over the whole batch of loss, gradient norm, update
-    norm and parameter norm. The state's buffers are donated.
+    (devices, examples a device, h, w, 3), and what `perceptual_network` gives; it returns the state
+    and the means over the whole batch of loss, gradient norm, update norm and parameter norm. The
+    state's buffers are donated.
 
     Raises:
       UserError: an unknown loss.
@@ -155,16 +227,15 @@ def make_train_step(config: Config) -> TrainStep:
             examples.rainy,
             examples.t,
             estimate,
+            jnp.asarray(roles(config, examples.t.shape[0]) != REFINE, jnp.float32),
             examples.keep_condition,
         )
         if config.diffusion.loss == "state":
             loss = state_loss(config, prediction, examples)
-        else:
-            loss = photo_loss(config, prediction.photo, examples.clean)
-        if config.diffusion.perceptual_weight > 0:
-            distance = metrics.perceptual_distance(perceptual, prediction.photo, examples.clean)
-            loss += config.diffusion.perceptual_weight * distance
-        return jnp.mean(loss)
+            if config.model.prediction == "image_consistent":
+                loss += ERROR_WEIGHT * error_loss(prediction, examples.clean)
+            return jnp.mean(loss)
+        return jnp.mean(consistent_loss(config, prediction, examples, perceptual))
 
     def step(
         state: TrainState, batch: Batch, perceptual: PyTree

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import numpy as np
 from jaxtyping import PyTree, UInt8
@@ -10,7 +12,8 @@ from fftdiff_jax import metrics
 from fftdiff_jax.config import Config
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pipeline import load_pair
-from fftdiff_jax.restoration import make_tile_sampler, to_uint8
+from fftdiff_jax.restoration import to_uint8
+from fftdiff_jax.tile_sampler import make_tile_sampler
 
 
 class Validation:
@@ -24,30 +27,42 @@ class Validation:
         side = min(config.training.evaluate_crop, *sides)
         self._clean = np.stack([_centre(pair.clean, side) for pair in pairs])
         self._rainy = np.stack([_centre(pair.rainy, side) for pair in pairs])
-        self._noise = np.random.default_rng(0).standard_normal(self._rainy.shape, np.float32)
         self._restore = jax.jit(make_tile_sampler(config, config.sampling))
 
-    def score(self, params: PyTree) -> dict[str, float]:
-        """Mean PSNR on Y, and its gain over the rainy crops, in dB."""
-        restored = self._run(params)
+    def score(
+        self, params: PyTree, stopped: Callable[[], bool] = lambda: False
+    ) -> dict[str, float] | None:
+        """Mean PSNR on Y, and its gain over the rainy crops, in dB; None once `stopped`."""
+        restored = self._run(params, stopped=stopped)
+        if restored is None:
+            return None
         psnr_y = _mean_psnr_y(restored, self._clean)
         return {"psnr_y": psnr_y, "gain_y": psnr_y - _mean_psnr_y(self._rainy, self._clean)}
 
     def picture(self, params: PyTree, count: int = 4) -> UInt8[np.ndarray, "h w 3"]:
         """Rainy, restored and clean crops side by side, a row each."""
         restored = self._run(params, count)
+        assert restored is not None
         columns = (self._rainy[:count], restored, self._clean[:count])
         return np.concatenate(np.concatenate(columns, axis=2))
 
-    def _run(self, params: PyTree, count: int | None = None) -> UInt8[np.ndarray, "n h w 3"]:
+    def _run(
+        self,
+        params: PyTree,
+        count: int | None = None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> UInt8[np.ndarray, "n h w 3"] | None:
         params = jax.device_put(params, jax.local_devices()[0])
         restored = []
         # One by one: memory stays small, and one compilation serves both callers.
-        for rainy, noise in zip(self._rainy[:count], self._noise[:count], strict=True):
+        for i, rainy in enumerate(self._rainy[:count]):
+            place = np.asarray([[i, 0, 0]], np.int32)
             photo = self._restore(
-                params, rainy[None].astype(np.float32) / 255, noise[None], jax.random.key(0)
+                params, rainy[None].astype(np.float32) / 255, place, jax.random.key(0)
             )
             restored.append(to_uint8(np.asarray(photo[0])))
+            if stopped():
+                return None
         return np.stack(restored)
 
 

@@ -118,6 +118,17 @@ class Page:
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)
 
+    def upload(self, selector: str, path: Path) -> None:
+        """Chooses a file in an input of files, as its dialog would."""
+        root = self._call("DOM.getDocument")["root"]["nodeId"]
+        node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
+    def keep_downloads(self, folder: Path) -> None:
+        """What the page gives to download is put into a folder, without a question."""
+        where = {"behavior": "allow", "downloadPath": str(folder)}
+        self._call("Page.setDownloadBehavior", **where)
+
     def key(self, name: str, code: int) -> None:
         """Presses and releases a key, such as "ArrowRight", 39."""
         for kind in ("rawKeyDown", "keyUp"):

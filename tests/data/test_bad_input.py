@@ -1,5 +1,6 @@
-"""Twenty-five kinds of bad input, each refused in one line that says what and where."""
+"""Bad photos, manifests and settings, each refused in one line that says what and where."""
 
+import os
 import struct
 import zlib
 
@@ -74,6 +75,21 @@ def a_folder(folder):
     (folder / "rainy/1.png").mkdir()
 
 
+def a_pipe(folder):
+    (folder / "rainy/1.png").unlink()
+    os.mkfifo(folder / "rainy/1.png")
+
+
+def a_link_to_itself(folder):
+    (folder / "rainy/1.png").unlink()
+    (folder / "rainy/1.png").symlink_to(folder / "rainy/1.png")
+
+
+def deep_integers(folder):
+    Image.fromarray(np.full((40, 48), 2**20, np.int32)).save(folder / "rainy/1.tif")
+    (folder / "rainy/1.tif").rename(folder / "rainy/1.png")
+
+
 PHOTOS = {
     "missing": (missing, "there is no such file"),
     "a folder": (a_folder, "is a folder, not a photo"),
@@ -87,7 +103,12 @@ PHOTOS = {
     "other sizes": (other_size, "48 x 40 and the rainy one 48 x 41"),
     "turned by EXIF": (turned_by_exif, "48 x 40 and the rainy one 40 x 48"),
     "smaller than a crop": (too_small, "smaller than a crop of 32"),
-    "floating point": (floating_point, "floating-point"),
+    "floating point": (floating_point, "cannot be used .floating-point"),
+    "deep integers": (deep_integers, "more than 16 bits"),
+    "a pipe": (a_pipe, "a pipe or a device"),
+    "a link to itself": (a_link_to_itself, "symbolic links|cannot be"),
+    "no pixels": (replace(png_head(0, 0)), "not a picture|is damaged"),
+    "a gigapixel in one row": (replace(png_head(2**31 - 1, 1)), "too large"),
 }
 
 

@@ -6,9 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from fftdiff_jax.data import images
+from fftdiff_jax.data import deep_png, images
 from fftdiff_jax.errors import UserError
 from tests.data.trees import photo, save
 
@@ -175,9 +176,13 @@ def test_sixteen_bit_grey_stays_sixteen_bit(tmp_path):
 def deep_samples(png):
     """Decodes a 16-bit PNG whose rows are filtered by difference with the row above."""
     width, height, channels = *struct.unpack(">II", png[16:24]), {2: 3, 6: 4}[png[25]]
-    start = png.index(b"IDAT")
-    (length,) = struct.unpack(">I", png[start - 4 : start])
-    rows = np.frombuffer(zlib.decompress(png[start + 4 : start + 4 + length]), np.uint8)
+    place, squeezed = 8, b""
+    while place < len(png):
+        (length,) = struct.unpack(">I", png[place : place + 4])
+        if png[place + 4 : place + 8] == b"IDAT":
+            squeezed += png[place + 8 : place + 8 + length]
+        place += length + 12
+    rows = np.frombuffer(zlib.decompress(squeezed), np.uint8)
     rows = rows.reshape(height, -1)
     assert (rows[:, 0] == 2).all()
     samples = np.cumsum(rows[:, 1:], axis=0, dtype=np.uint8)
@@ -185,9 +190,10 @@ def deep_samples(png):
 
 
 @pytest.mark.parametrize("with_alpha", [False, True])
-def test_sixteen_bit_colour_stays_sixteen_bit(tmp_path, with_alpha):
-    pixels = photo(12, 15)
-    alpha = np.full((12, 15), 200, np.uint8) if with_alpha else None
+@pytest.mark.parametrize("height", [12, 2 * deep_png.STRIP_ROWS + 1])
+def test_sixteen_bit_colour_stays_sixteen_bit(tmp_path, with_alpha, height):
+    pixels = photo(height, 15)
+    alpha = np.full((height, 15), 200, np.uint8) if with_alpha else None
     like = images.Photo(pixels, alpha, bits=16, icc=srgb(), resolution=(150.0, 150.0))
     path = tmp_path / "a.png"
     fine = pixels.astype(np.uint16) * 256 + 93  # Pillow reads the high byte
@@ -203,6 +209,64 @@ def test_sixteen_bit_colour_stays_sixteen_bit(tmp_path, with_alpha):
     np.testing.assert_array_equal(back.pixels, pixels)
     if with_alpha:
         np.testing.assert_array_equal(back.alpha, alpha)
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bit_tiffs_keep_their_bits(tmp_path, rng, channels):
+    """Pillow reads and writes them with 8 bits; a scanner's photo must not lose the others."""
+    values = rng.integers(0, 65536, (40, 30, channels), dtype=np.uint16)
+    values[..., 3:] = values[..., 3:] // 257 * 257  # opacity is kept with 8 bits
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        values,
+        photometric="rgb",
+        extrasamples=["unassalpha"] if channels == 4 else None,
+        iccprofile=srgb(),
+        resolution=(300, 300),
+        resolutionunit="INCH",
+        extratags=[(271, 2, 6, "Maker", True)],
+    )
+    like = images.load_photo_file(tmp_path / "a.tif")
+    assert like.bits == 16
+    np.testing.assert_array_equal(like.pixels, values[..., :3] >> 8)
+    images.save_photo(tmp_path / "out.tif", values[..., :3], like)
+    with tifffile.TiffFile(tmp_path / "out.tif") as out:
+        np.testing.assert_array_equal(out.asarray(), values)
+        assert out.pages[0].tags["Make"].value == "Maker"
+    back = images.load_photo_file(tmp_path / "out.tif")
+    assert back.icc == srgb()
+    assert back.resolution == (300, 300)
+
+
+def test_sixteen_bit_grey_with_alpha_in_a_tiff(tmp_path, rng):
+    grey = rng.integers(0, 65536, (20, 30, 1), dtype=np.uint16)
+    alpha = rng.integers(0, 256, (20, 30), dtype=np.uint8)
+    like = images.Photo(np.zeros((20, 30, 3), np.uint8), alpha, True, 16, "TIFF", "LA")
+    images.save_photo(tmp_path / "a.tif", grey.repeat(3, -1), like)
+    both = tifffile.imread(tmp_path / "a.tif")
+    np.testing.assert_array_equal(both[..., 1], alpha.astype(np.uint16) * 257)
+    assert np.abs(both[..., 0].astype(int) - grey[..., 0]).max() <= 1
+
+
+@pytest.mark.parametrize("height", [1, 600])
+def test_grey_and_rounding_do_not_depend_on_strips(tmp_path, rng, height):
+    values = rng.random((height, 5, 3), np.float32)
+    grey = images.Photo(np.zeros((height, 5, 3), np.uint8), grey=True)
+    images.save_photo(tmp_path / "a.png", values, grey)
+    expected = np.floor(values.astype(np.float64) * 255 + 0.5) @ [0.299, 0.587, 0.114] + 0.5
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), expected.astype(int))
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [(np.zeros((8, 8), np.float32), "floating-point"), (np.full((8, 8), 2**20), "16 bits")],
+)
+def test_whole_pictures_of_other_kinds_are_not_called_damaged(tmp_path, values, reason):
+    Image.fromarray(values if values.dtype == np.float32 else values.astype(np.int32)).save(
+        tmp_path / "a.tif"
+    )
+    with pytest.raises(UserError, match=f"cannot be used .*{reason}"):
+        images.load_photo(tmp_path / "a.tif")
 
 
 def test_float_pixels_are_rounded_and_clipped(tmp_path):

@@ -155,3 +155,31 @@ def test_numbers_pair_and_sort_by_value(tmp_path_factory, numbers, padding):
     names = [f"a{n}b" for n in numbers]
     order = np.argsort(numbers)
     assert sorted(names, key=natural_key) == [names[i] for i in order]
+
+
+def test_the_same_names_in_two_subfolders_are_not_mixed(tmp_path):
+    tree(tmp_path, "gt/one/x.png", "gt/two/x.png", "input/one/x.png", "input/two/x.png")
+    assert found(tmp_path, "folders") == (
+        [("gt/one/x.png", "input/one/x.png"), ("gt/two/x.png", "input/two/x.png")],
+        [],
+    )
+
+
+def test_the_same_stem_with_two_suffixes_is_not_mixed(tmp_path):
+    tree(tmp_path, "gt/1.png", "gt/1.jpg", "input/1.png", "input/1.jpg")
+    expected = [("gt/1.jpg", "input/1.jpg"), ("gt/1.png", "input/1.png")]
+    assert found(tmp_path, "folders") == (expected, [])
+    assert found(tmp_path, "folders", clean="gt", rainy="input") == (expected, [])
+
+
+def test_a_rainy_photo_that_fits_two_clean_ones_is_left_out(tmp_path):
+    tree(tmp_path, "gt/1.png", "gt/1.bmp", "input/1.jpg", "gt/2.png", "input/2.jpg")
+    pairs, alone = found(tmp_path, "folders")
+    assert pairs == [("gt/2.png", "input/2.jpg")]
+    assert set(alone) == {"gt/1.png", "gt/1.bmp", "input/1.jpg"}
+
+
+def test_rain1400_with_subfolders_on_one_side_alone(tmp_path):
+    names = [f"rainy_image/heavy/901_{i}.jpg" for i in (1, 2)]
+    tree(tmp_path, "ground_truth/901.jpg", *names)
+    assert found(tmp_path, "rain1400") == ([("ground_truth/901.jpg", n) for n in names], [])

@@ -1,11 +1,11 @@
-"""The command line of inspect_spectra, and what all entry points share."""
+"""The command line of inspect_spectra."""
 
 import pytest
 from PIL import Image
 
+from fftdiff_jax.training.checkpoints import Checkpoints
+from fftdiff_jax.training.state import create_state
 from tests.commands import refusal, run
-
-COMMANDS = ("train", "evaluate", "restore", "prepare", "inspect_spectra")
 
 
 def test_a_pair_is_drawn(tmp_path, pairs_csv):
@@ -22,15 +22,30 @@ def test_a_pair_that_is_not_there(tmp_path, pairs_csv):
     assert "has 6 pairs" in refusal(run(tmp_path, "inspect_spectra", *flags))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_says_how_to_call_it(tmp_path, command):
-    result = run(tmp_path, command, "--help")
-    assert result.returncode == 0
-    assert f"python -m experiments.{command}" in result.stdout + result.stderr
-    assert list(tmp_path.iterdir()) == []
+def test_the_noise_is_drawn_without_a_restorer(tmp_path, pairs_csv):
+    flags = (f"--manifest={pairs_csv}", "--figure=noising", "--output=noise.pdf")
+    result = run(tmp_path, "inspect_spectra", *flags, "--compilation_cache=")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "noise.pdf").read_bytes().startswith(b"%PDF")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_wrong_flag_is_one_line(tmp_path, command):
-    assert "outptu" in refusal(run(tmp_path, command, "--outptu=x"))
-    assert "unexpected argument 'x'" in refusal(run(tmp_path, command, "x"))
+@pytest.mark.slow
+def test_every_figure_of_a_restorer(tmp_path, tiny_restorer):
+    """On the embedded photos; the small pairs of other tests hold no window for the rain."""
+    checkpoints = Checkpoints(tmp_path / "model")
+    checkpoints.save(create_state(tiny_restorer.config), tiny_restorer.config, {})
+    checkpoints.close()
+    flags = ("--figure=all", "--split=val", "--draws=2", "--steps=2", "--limit=2")
+    command = ("--checkpoint=model", "--output=figures", *flags)
+    result = run(tmp_path, "inspect_spectra", *command, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    assert result.returncode == 0, result.stderr
+    names = ("draws", "error", "noising", "pair", "path", "rain")
+    found = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert found == [f"{name}.png" for name in names]
+    assert all(Image.open(tmp_path / "figures" / name).width > 800 for name in found)
+
+
+def test_a_restorer_is_asked_for_before_anything_is_drawn(tmp_path, pairs_csv):
+    flags = (f"--manifest={pairs_csv}", "--figure=all", "--output=figures", "--checkpoint=nowhere")
+    assert "nowhere" in refusal(run(tmp_path, "inspect_spectra", *flags))
+    assert not (tmp_path / "figures").exists()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 import time
@@ -66,6 +67,10 @@ def test_rain1400_is_split_by_scene_and_reported(prepare, tmp_path):
                         "--val_share=0.3"))  # fmt: skip
     manifest = read_manifest(tmp_path / "out/rain.csv").require_files()
     assert len(manifest) == 19
+    report = json.loads((tmp_path / "out/rain_report.json").read_text())
+    assert report["pairs"] == 19
+    assert [Path(path).name for path in report["unpaired"]] == ["7.jpg"]
+    assert len(report["near_duplicates"]) == 1
     splits = {}
     for row in manifest:
         splits.setdefault(Path(row.clean).stem, set()).add(row.split)
@@ -146,9 +151,14 @@ def test_bad_pairs_are_left_out_and_listed_with_reasons(prepare, tmp_path):
     Image.fromarray(wet(photo(70, 80, seed=5))).save(rainy / "5_1.jpg", exif=exif)
     turned = np.ascontiguousarray(np.rot90(wet(photo(70, 80, seed=6))))
     Image.fromarray(turned).save(rainy / "6_1.jpg", exif=exif)  # upright again: a good pair
+    save(tmp_path / "data/ground_truth/9.jpg", photo(70, 80, seed=9))
+    os.mkfifo(rainy / "9_1.jpg")  # would be waited for without an end
+    for folder, name in (("ground_truth", b"\xff.jpg"), ("rainy_image", b"\xff_1.jpg")):
+        path = os.fsencode(tmp_path / "data" / folder) + b"/" + name
+        Image.fromarray(photo(70, 80, seed=len(name))).save(path)
     said = done(prepare("--layout=rain1400", "--root=data", "--output=m.csv"))
     assert [Path(row.clean).stem for row in read_manifest(tmp_path / "m.csv")] == ["6", "7", "8"]
-    assert "refused: 6 pairs" in said
+    assert "refused: 8 pairs" in said
     with open(tmp_path / "m_refused.csv", newline="") as file:
         reasons = {Path(row["image_filepath"]).stem: row["reason"] for row in csv.DictReader(file)}
     assert "damaged" in reasons["0"]
@@ -157,14 +167,16 @@ def test_bad_pairs_are_left_out_and_listed_with_reasons(prepare, tmp_path):
     assert "the same" in reasons["3"]
     assert reasons["4"] == "80 x 30 pixels are smaller than a crop of 64"
     assert reasons["5"] == "the clean photo is 80 x 70 and the rainy one 70 x 80 pixels"
-    assert len(reasons) == 6
+    assert "a pipe" in reasons["9"]
+    assert reasons["\\udcff"] == "a name is not valid Unicode; rename the file"
+    assert len(reasons) == 8
 
     done(prepare("--layout=rain1400", "--root=data", "--output=m.csv", "--nocheck"))
-    assert len(read_manifest(tmp_path / "m.csv")) == 9
-    assert not (tmp_path / "m_refused.csv").exists()
+    assert len(read_manifest(tmp_path / "m.csv")) == 10
+    assert "Unicode" in (tmp_path / "m_refused.csv").read_text()
     refuses(
         prepare("--layout=rain1400", "--root=data", "--output=n.csv", "--crop_size=500"),
-        "all 9 pairs were refused",
+        "all 11 pairs were refused",
         "n_refused.csv",
     )
     assert not (tmp_path / "n.csv").exists()

@@ -1,13 +1,19 @@
 """The command line of restore: every kind of photo, folders, refusals."""
 
+import os
+import subprocess
+import sys
+import time
+
 import numpy as np
 import pytest
 from PIL import Image
 from skimage import data
 
+from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.state import create_state
-from tests.commands import refusal, run
+from tests.commands import environment, refusal, run
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +21,7 @@ def checkpoint(tmp_path_factory, tiny_restorer):
     folder = tmp_path_factory.mktemp("model")
     checkpoints = Checkpoints(folder)
     state = create_state(tiny_restorer.config)
-    checkpoints.save(state.replace(ema_params=tiny_restorer._params), tiny_restorer.config, {})
+    checkpoints.save(state.replace(ema_params=tiny_restorer.params), tiny_restorer.config, {})
     checkpoints.close()
     return folder
 
@@ -41,6 +47,21 @@ def restored(tmp_path_factory, checkpoint):
     (source / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (source / "text.png").write_text("no photo")
     (source / "notes.txt").write_text("not looked at")
+    # What else lies about in folders of photos.
+    Image.fromarray(photo).save(source / ".hidden.png")
+    (source / "__MACOSX").mkdir()
+    (source / "__MACOSX" / "plain.png").write_bytes(b"resource fork")
+    (source / "gone.png").symlink_to("nowhere.png")
+    (source / "circle.png").symlink_to("circle.png")
+    (source / "round").symlink_to(source)
+    (source / "folder.png").mkdir()
+    Image.fromarray(photo).save(source / "deeper" / "plain.png")
+    Image.fromarray(photo[:17, :33]).save(source / "雨 ü.webp", lossless=True)
+    Image.fromarray(photo[:1, :40]).save(source / "flat.tif")
+    Image.fromarray(photo).convert("CMYK").save(source / "inks.jpg")
+    frames = [Image.fromarray(np.roll(photo, 9 * i, axis=0)) for i in range(2)]
+    frames[0].save(source / "film.gif", save_all=True, append_images=frames[1:])
+    Image.fromarray(photo).save(os.fsencode(str(source)) + b"/\xff.png")
     flags = (f"--checkpoint={checkpoint}", "--input=in", "--output=out", "--noprogress")
     result = run(folder, "restore", *flags)
     return folder, result
@@ -51,7 +72,8 @@ def test_photos_keep_names_sizes_and_kinds(restored):
     found = {str(p.relative_to(folder / "out")) for p in (folder / "out").rglob("*") if p.is_file()}
     assert found == {
         *("plain.png", "deeper/photo.jpg", "grey.png", "alpha.png"),
-        *("palette.png", "deep.png", "turned.jpg"),
+        *("palette.png", "deep.png", "turned.jpg", "deeper/plain.png", "雨 ü.webp", "flat.tif"),
+        *("inks.jpg", "\udcff.png"),
     }, result.stdout + result.stderr
     for name in found - {"turned.jpg"}:
         before, after = Image.open(folder / "in" / name), Image.open(folder / "out" / name)
@@ -74,9 +96,16 @@ def test_bad_photos_are_named_and_the_rest_is_done(restored):
     _, result = restored
     assert result.returncode == 1
     refused = [line for line in result.stdout.splitlines() if line.startswith("not restored:")]
-    assert len(refused) == 2
-    assert any("cut.jpg" in line for line in refused)
-    assert any("text.png" in line for line in refused)
+    assert len(refused) == 5
+    for name, reason in (
+        ("cut.jpg", "is damaged"),
+        ("text.png", "not a picture"),
+        ("gone.png", "no such file"),
+        ("circle.png", "cannot be decoded"),
+        ("film.gif", "holds 2 pictures"),
+    ):
+        (line,) = (line for line in refused if name in line)
+        assert reason in line
     assert "Traceback" not in result.stderr
 
 
@@ -91,14 +120,131 @@ def test_one_photo_with_draws_and_spread(tmp_path, checkpoint):
     assert spread.max() > 0
 
 
+@pytest.mark.slow
+def test_results_within_the_input_are_no_input(tmp_path, checkpoint):
+    """Into a folder of the input: the second run must not restore what the first one wrote."""
+    for name in ("a.png", "b.png"):
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / name)
+    command = (f"--checkpoint={checkpoint}", "--input=.", "--output=out", "--noprogress")
+    first = run(tmp_path, "restore", *command)
+    assert first.returncode == 0, first.stderr
+    (tmp_path / "out" / "b.png").unlink()
+    kept = (tmp_path / "out" / "a.png").stat().st_mtime_ns
+    line = refusal(run(tmp_path, "restore", *command))
+    assert "lies within --input" in line
+    again = run(tmp_path, "restore", *command, "--skip_existing")
+    assert again.returncode == 0, again.stderr
+    assert "1 are there already" in again.stdout
+    assert {p.name for p in tmp_path.rglob("*.png")} == {"a.png", "b.png"}
+    assert (tmp_path / "out" / "b.png").exists()
+    assert (tmp_path / "out" / "a.png").stat().st_mtime_ns == kept
+
+
+def plan_in_process(folder, pattern, output, **options):
+    from fftdiff_jax.jobs import plan
+
+    return plan(str(folder / pattern), folder / output, **options)
+
+
+def test_no_result_takes_the_place_of_any_input(tmp_path):
+    for name in ("in/a.png", "in/sub/a.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / name)
+    with pytest.raises(UserError, match="would overwrite"):
+        plan_in_process(tmp_path, "in", "in")
+    with pytest.raises(UserError, match="lies within --input"):
+        plan_in_process(tmp_path, "in", "in/sub")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "a.png").hardlink_to(tmp_path / "in" / "sub" / "a.png")
+    with pytest.raises(UserError, match=r"other/a.png would overwrite .*in/sub/a.png"):
+        plan_in_process(tmp_path, "in", "other")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(UserError, match="would overwrite"):
+        plan_in_process(tmp_path, "in", "link")
+
+
+def test_maps_of_photos_with_one_stem_do_not_collide(tmp_path):
+    for name in ("a.png", "a.jpg", "b.png", "sub/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / name)
+    jobs = plan_in_process(tmp_path, ".", "out", maps=True)
+    assert {str(job.spread.relative_to(tmp_path / "out")) for job in jobs} == {
+        *("a.png.uncertainty.png", "a.jpg.uncertainty.png"),
+        *("b.uncertainty.png", "sub/b.uncertainty.png"),
+    }
+
+
+def test_a_pattern_keeps_the_folders_after_its_first_wildcard(tmp_path):
+    for name in ("one/x.png", "two/x.png", "two/y.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / name)
+    jobs = plan_in_process(tmp_path, "*/*.png", "out")
+    assert [str(job.target.relative_to(tmp_path / "out")) for job in jobs] == [
+        "one/x.png", "two/x.png",
+    ]  # fmt: skip
+
+
+@pytest.mark.fault
+def test_a_killed_restoration_leaves_whole_photos_and_goes_on(tmp_path, checkpoint):
+    (tmp_path / "in").mkdir()
+    for i in range(12):
+        Image.fromarray(np.roll(data.coffee(), i, axis=1)).save(tmp_path / "in" / f"{i}.png")
+    command = (f"--checkpoint={checkpoint}", "--input=in", "--output=out", "--noprogress")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments.restore", *command, "--steps=2"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + 300
+    while not list((tmp_path / "out").glob("[0-9]*.png")):
+        assert time.monotonic() < end, "nothing was restored"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = {p.name: p.read_bytes() for p in (tmp_path / "out").glob("[0-9]*.png")}
+    assert len(done) < 12
+    again = run(tmp_path, "restore", *command, "--steps=2", "--skip_existing")
+    assert again.returncode == 0, again.stderr
+    for i in range(12):
+        path = tmp_path / "out" / f"{i}.png"
+        assert Image.open(path).convert("RGB").size == (600, 400)
+        assert path.read_bytes() == done.get(path.name, path.read_bytes())
+
+
+@pytest.mark.parametrize("command", ["experiments.restore --input=a.png", "fftdiff_jax a.png"])
+def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, command):
+    photo = data.coffee()[:90, :120]
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    result = subprocess.run(
+        [sys.executable, "-m", *command.split(), "--output=out"],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    restored = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert restored.shape == photo.shape
+    # Without rain little changes: a clean photo stays one.
+    assert np.sqrt(np.mean(np.square(restored.astype(float) - photo))) < 25
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (("--input=in", "--output=out"), "--checkpoint is missing"),
         (("--checkpoint=nowhere", "--input=a.png", "--output=out"), "nowhere"),
         (("--checkpoint={ok}", "--input=gone.png", "--output=out"), "gone.png"),
         (("--checkpoint={ok}", "--input=empty", "--output=out"), "no photo there"),
         (("--checkpoint={ok}", "--input=a.png", "--output=."), "would overwrite"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=a.png"), "a.png is a file"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=a.png/b"), "a.png is a file"),
+        (
+            ("--checkpoint={ok}", "--input=a.png", "--output=out", "--uncertainty", "--draws=1"),
+            "--draws=2",
+        ),
+        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
         (("--checkpoint=empty", "--input=a.png", "--output=out"), "no complete checkpoint"),
     ],
 )

@@ -112,6 +112,7 @@ def test_a_field_of_another_version_is_named(tmp_path):
     tree = json.loads(file.read_text())
     tree["model"]["depth"] = 3
     file.write_text(json.dumps(tree))
+    (tmp_path / "checkpoints" / "1" / "checksums.json").unlink()
     with pytest.raises(UserError, match=r"config.model.depth"):
         load_weights(tmp_path)
 

@@ -21,7 +21,15 @@ from fftdiff_jax.config import (
 )
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.state import create_state, update_ema
-from fftdiff_jax.training.step import Batch, make_train_step, noisiest_pattern
+from fftdiff_jax.training.step import (
+    DRAW,
+    FIRST,
+    REFINE,
+    Batch,
+    make_train_step,
+    perceptual_network,
+    roles,
+)
 from tests.commands import ROOT, environment
 
 MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
@@ -89,7 +97,9 @@ def test_perceptual_term_raises_the_loss_by_its_share():
     weights = metrics.perceptual_params("alexnet")
     losses = []
     for weight in (0.0, 0.1, 0.2):
-        diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
+        diffusion = dataclasses.replace(
+            BASE.diffusion, perceptual_weight=weight, refine_perceptual_weight=weight
+        )
         config = dataclasses.replace(BASE, diffusion=diffusion)
         step = make_train_step(config)
         _, numbers = step(create_state(config), crops(), weights if weight else None)
@@ -98,18 +108,37 @@ def test_perceptual_term_raises_the_loss_by_its_share():
     assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-4)
 
 
+@pytest.mark.parametrize("field", ["perceptual_weight", "refine_perceptual_weight"])
+def test_either_perceptual_weight_loads_the_network(field):
+    diffusion = dataclasses.replace(
+        BASE.diffusion, perceptual_weight=0.0, refine_perceptual_weight=0.0
+    )
+    config = dataclasses.replace(BASE, diffusion=diffusion)
+    assert perceptual_network(config) is None
+    diffusion = dataclasses.replace(diffusion, **{field: 0.1})
+    assert perceptual_network(dataclasses.replace(config, diffusion=diffusion)) is not None
+
+
 def test_bfloat16_has_nearly_the_same_loss():
     fast = dataclasses.replace(BASE, model=dataclasses.replace(MODEL, dtype="bfloat16"))
     exact_losses, fast_losses = run(BASE, 5)[1], run(fast, 5)[1]
     np.testing.assert_allclose(fast_losses, exact_losses, rtol=0.01)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 0.6, 1.0])
-def test_the_noisiest_share_is_spread_evenly(share):
-    pattern = noisiest_pattern(20, share)
-    assert pattern.sum() == round(20 * share)
-    for start in range(0, 20, 5):
-        assert abs(pattern[start : start + 5].sum() - 5 * share) < 1
+@pytest.mark.parametrize("first", [0.0, 0.25, 0.5, 1.0])
+@pytest.mark.parametrize("refine", [0.0, 0.25])
+def test_roles_have_their_shares_spread_evenly(first, refine):
+    diffusion = dataclasses.replace(BASE.diffusion, noisiest_share=first, refine_share=refine)
+    found = roles(dataclasses.replace(BASE, diffusion=diffusion), 16)
+    refined = min(refine, 1 - first)
+    for role, share in ((FIRST, first), (REFINE, refined), (DRAW, 1 - first - refined)):
+        assert (found == role).sum() == round(16 * share)
+        for start in range(0, 16, 8):
+            assert abs((found[start : start + 8] == role).sum() - 8 * share) <= 1
+
+
+def test_nothing_is_refined_without_an_estimate_to_refine():
+    assert REFINE not in roles(DIRECT, 16)
 
 
 def test_ema_warms_up_and_then_follows_its_decay():

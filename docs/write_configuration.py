@@ -1,0 +1,137 @@
+"""Writes docs/configuration.md from the dataclasses of fftdiff_jax/config.py and their comments.
+
+python docs/write_configuration.py
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import io
+import tokenize
+from pathlib import Path
+from typing import Any
+
+from experiments import _config
+from fftdiff_jax import config as configuration
+from fftdiff_jax.config import Config
+from fftdiff_jax.files import write_text
+
+TARGET = Path(__file__).with_name("configuration.md")
+HEAD = """# Configuration
+
+<!-- Written by docs/write_configuration.py; do not edit. -->
+
+A configuration is a tree of frozen dataclasses (`fftdiff_jax/config.py`, the only place with
+defaults). A recipe is a Python file with a function `get_config()` in `experiments/configs`, or one
+of your own:
+
+```bash
+python -m experiments.train --config=quickstart --workdir=runs/mine      # by its bare name
+python -m experiments.train --config=my_recipe.py --workdir=runs/mine    # a file
+```
+
+Any field can be set on the command line. A name or a value that does not fit is refused in one
+line, and the nearest name is suggested:
+
+```bash
+python -m experiments.train --config=quickstart --workdir=runs/mine \\
+    --config.training.steps=5000 --config.model.widths='(64, 96, 128)' --config.data.augment=false
+```
+
+The tree is written to `config.json` in the run's folder and into every checkpoint, so a restorer
+needs nothing but the checkpoint. A run is resumed with the configuration that it began with; what
+may differ then is listed in `MAY_CHANGE` of `fftdiff_jax/training/loop.py`.
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One line of a table."""
+
+    name: str
+    kind: str
+    default: str
+    comment: str
+
+
+def document() -> str:
+    """The whole page."""
+    sections = [HEAD]
+    for group in dataclasses.fields(Config):
+        value = getattr(Config(), group.name)
+        kind = type(value)
+        sections.append(f"## {group.name}\n\n{inspect.getdoc(kind)}\n")
+        rows = [
+            f"| `{group.name}.{f.name}` | {f.kind} | `{f.default}` | {f.comment} |"
+            for f in _fields(kind)
+        ]
+        sections.append(
+            "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
+        )
+    sections.append("## What each recipe sets\n\nEverything else has its default.\n")
+    for path in sorted(_config.CONFIGS.glob("[a-z]*.py")):
+        sections.append(_recipe(path.stem))
+    return "\n".join(sections)
+
+
+def _fields(kind: type) -> list[Field]:
+    """The fields of a dataclass with the comments beside them, or in the lines before them."""
+    source = inspect.getsource(kind)
+    lines = source.splitlines()
+    comments: dict[int, str] = {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            comments[token.start[0]] = token.string.lstrip("# ")
+    found = []
+    (definition,) = ast.parse(source).body
+    assert isinstance(definition, ast.ClassDef)
+    for node in definition.body:
+        if not isinstance(node, ast.AnnAssign) or node.value is None:
+            continue
+        assert isinstance(node.target, ast.Name)
+        beside = [
+            comments[n] for n in range(node.lineno, (node.end_lineno or 0) + 1) if n in comments
+        ]
+        first = node.lineno - 1
+        before: list[str] = []
+        while first in comments and lines[first - 1].lstrip().startswith("#"):
+            before.insert(0, comments[first])
+            first -= 1
+        default = ast.unparse(node.value).replace("'", '"')
+        text = " ".join([*before, *beside]).replace("|", "\\|")
+        found.append(Field(node.target.id, ast.unparse(node.annotation), default, text))
+    return found
+
+
+def _recipe(name: str) -> str:
+    config = _config.load_config(name, [])
+    said = inspect.getdoc(_module(name)) or ""
+    changed = _changes(configuration.to_dict(config), configuration.to_dict(Config()))
+    rows = "\n".join(f"| `{path}` | `{value}` |" for path, value in changed)
+    return f"### {name}\n\n{said.splitlines()[0]}\n\n| field | value |\n|---|---|\n{rows}\n"
+
+
+def _module(name: str) -> Any:
+    import importlib
+
+    return importlib.import_module(f"experiments.configs.{name}")
+
+
+def _changes(
+    tree: dict[str, Any], defaults: dict[str, Any], group: str = ""
+) -> list[tuple[str, str]]:
+    found = []
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found += _changes(value, defaults[name], f"{group}{name}.")
+        elif value != defaults[name]:
+            shown = f'"{value}"' if isinstance(value, str) else str(value)
+            found.append((group + name, shown))
+    return found
+
+
+if __name__ == "__main__":
+    write_text(TARGET, document())
+    print(TARGET)

@@ -1,0 +1,191 @@
+"""Trains recipes side by side and compares them: one table, one figure.
+
+    python -m experiments.compare --recipes=quickstart,original_recipe --output=comparison \
+        --config.training.steps=500 --seeds=0,1 --steps=1,4 --draws=4
+
+A recipe is a configuration file, or one entry of a file that defines get_sweep() -> {name: Config}
+(--sweep). Overrides with --config.FIELD hold for all of them: the same steps, batches and seeds, so
+the same data in the same order. --minutes gives every recipe the same training time instead: its
+step is timed first, and its number of steps follows. What is trained or scored already is kept.
+--redraw makes table and figure anew from results.json.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from experiments import _cli, _config
+from fftdiff_jax.config import Config
+from fftdiff_jax.errors import UserError
+
+_RECIPES = flags.DEFINE_list("recipes", [], "configuration files, or names of them")
+_SWEEP = flags.DEFINE_string("sweep", None, "a file that defines get_sweep() -> {name: Config}")
+_OUTPUT = flags.DEFINE_string("output", None, "folder for runs, results.json, table.md, figure.png")
+_SEEDS = flags.DEFINE_list("seeds", ["0"], "training seeds, each one a run")
+_STEPS = flags.DEFINE_list("steps", ["1"], "step counts to sample with")
+_DRAWS = flags.DEFINE_integer("draws", 1, "draws a crop, of all step counts above 1", lower_bound=1)
+_SCALES = flags.DEFINE_list("noise_scales", ["1"], "1 draws, 0 refines; for step counts above 1")
+_LIMIT = flags.DEFINE_integer("limit", 0, "val crops to score; 0: all", lower_bound=0)
+_CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_bound=32)
+_MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")
+_REDRAW = flags.DEFINE_bool("redraw", False, "only draw from results.json again")
+_PROGRESS = flags.DEFINE_bool("progress", True, "show progress bars")
+_COMPILATION_CACHE = flags.DEFINE_string(
+    "compilation_cache",
+    "~/.cache/fftdiff_jax/xla",
+    "compiled programs are kept here between runs; empty: not at all",
+)
+
+TIMED_STEPS = 30  # of a short run that tells how long a step takes
+_OVERRIDES: list[str] = []
+
+
+def main() -> int:
+    """Trains, scores and draws what the flags describe."""
+    output = Path(_cli.require("output", _OUTPUT.value)).expanduser().absolute()
+    results = output / "results.json"
+    rows = json.loads(results.read_text()) if results.exists() else []
+    if not _REDRAW.value:
+        recipes = _recipes()
+        print(f"comparing {', '.join(recipes)} into {output}", flush=True)
+        _cli.prepare_jax(_COMPILATION_CACHE.value)
+        for name, recipe in recipes.items():
+            for seed in _SEEDS.value:
+                training = dataclasses.replace(recipe.training, seed=int(seed))
+                config = dataclasses.replace(recipe, training=training)
+                rows = _merge(rows, _run(name, config, output))
+                _write(results, rows)
+    elif not rows:
+        raise UserError(f"{results}: nothing to draw from; run without --redraw first")
+    _draw(rows, output)
+    return 0
+
+
+def _recipes() -> dict[str, Config]:
+    found = {Path(name).stem: _config.load_config(name, _OVERRIDES) for name in _RECIPES.value}
+    if _SWEEP.value:
+        for name, recipe in _config.load_sweep(_SWEEP.value, _OVERRIDES).items():
+            found[name] = recipe
+    if not found:
+        raise UserError("nothing to compare; give --recipes or --sweep (see --help)")
+    return found
+
+
+def _run(name: str, config: Config, output: Path) -> list[dict[str, Any]]:
+    """Trains one recipe with one seed, or takes the run that is there, and scores it."""
+    from fftdiff_jax import screening
+    from fftdiff_jax.training.checkpoints import load_weights
+    from fftdiff_jax.training.loop import train
+    from fftdiff_jax.unet import count_parameters
+
+    folder = output / f"{name}-{config.training.seed}"
+    # A last evaluation on whole photos is not what is compared.
+    training = dataclasses.replace(config.training, final_evaluation_limit=1)
+    config = dataclasses.replace(config, training=training)
+    if _MINUTES.value > 0:
+        config = _with_steps(config, output / f"{name}-timing", _MINUTES.value, folder)
+    begin = time.perf_counter()
+    train(config, folder, progress=_PROGRESS.value)
+    seconds = time.perf_counter() - begin
+    params, config, _ = load_weights(folder)
+    crops = screening.load_crops(
+        _cli.read_pairs(config.data.manifest, "val"), _CROP.value, _LIMIT.value
+    )
+    about = {
+        "recipe": name,
+        "seed": config.training.seed,
+        "training_steps": config.training.steps,
+        "training_seconds": round(seconds, 1),
+        "parameters": count_parameters(params),
+        "crops": len(crops.clean),
+    }
+    rainy = screening.score_crops(crops.rainy.astype("float32") / 255, crops.clean)
+    rows = [{**about, "recipe": "rainy", "steps": 0, "draws": 1, "noise_scale": 0.0, **rainy}]
+    for steps, scale, draws in _ways():
+        way = dataclasses.replace(config.sampling, steps=steps, noise_scale=scale, draws=draws)
+        scores = screening.screen(params, config, crops, way)
+        rows.append({**about, "steps": steps, "draws": draws, "noise_scale": scale, **scores})
+        print(_line(rows[-1]), flush=True)
+    return rows
+
+
+def _ways() -> list[tuple[int, float, int]]:
+    """Steps, noise scale and draws of every way to sample; one step has nothing to draw."""
+    ways = []
+    for steps in sorted({int(word) for word in _STEPS.value}):
+        if steps == 1:
+            ways.append((1, 1.0, 1))
+            continue
+        for scale in (float(word) for word in _SCALES.value):
+            ways.append((steps, scale, _DRAWS.value if scale > 0 else 1))
+    return ways
+
+
+def _with_steps(config: Config, timing: Path, minutes: float, folder: Path) -> Config:
+    """As many steps as fit into the time, by a short run's rate; of a begun run, its own number."""
+    begun = folder / "config.json"
+    if begun.exists():
+        steps = json.loads(begun.read_text())["training"]["steps"]
+    else:
+        from fftdiff_jax.training.loop import train
+
+        short = dataclasses.replace(
+            config.training,
+            steps=TIMED_STEPS,
+            log_every=TIMED_STEPS // 3,
+            evaluate_every=TIMED_STEPS,
+            sample_every=TIMED_STEPS,
+        )
+        train(dataclasses.replace(config, training=short), timing, progress=False)
+        last = (timing / "metrics.csv").read_text().splitlines()[-1].split(",")
+        steps = max(1, int(float(last[2]) / config.training.batch_size * 60 * minutes))
+    return dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
+
+
+_KEY = ("recipe", "seed", "steps", "draws", "noise_scale")
+
+
+def _merge(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = {tuple(row[k] for k in _KEY): row for row in old + new}
+    return list(rows.values())
+
+
+def _write(path: Path, rows: list[dict[str, Any]]) -> None:
+    from fftdiff_jax.files import write_text
+
+    write_text(path, json.dumps(rows, indent=1) + "\n")
+
+
+def _line(row: dict[str, Any]) -> str:
+    text = (
+        f"{row['recipe']} seed {row['seed']}: {row['steps']} steps, noise {row['noise_scale']:g}, "
+        f"{row['draws']} draws: {row['psnr_y']:.2f} dB, LPIPS {row['lpips_alexnet']:.3f} / "
+        f"{row['lpips_vgg16']:.3f}"
+    )
+    if "spread_over_error" in row:
+        text += f", spread/error {row['spread_over_error']:.2f}"
+    return text
+
+
+def _draw(rows: list[dict[str, Any]], output: Path) -> None:
+    from fftdiff_jax.comparison_figure import comparison_figure, comparison_table
+    from fftdiff_jax.files import replacing, write_text
+
+    table = comparison_table(rows)
+    write_text(output / "table.md", table)
+    with replacing(output / "figure.png") as temporary:
+        comparison_figure(rows).savefig(temporary, dpi=130)
+    print(table)
+    print(output / "figure.png")
+
+
+if __name__ == "__main__":
+    sys.argv, _OVERRIDES[:] = _config.split_overrides(sys.argv)
+    _cli.run(main)

@@ -1,0 +1,24 @@
+"""The weights in the box: draws and refinement, from the weights of `shipped_first`.
+
+    python -m experiments.train --config=experiments/configs/shipped.py \
+        --config.data.manifest=rain800.csv --workdir=runs/shipped
+
+Real pairs, and clean photos of them under rendered rain of all kinds in two fifths of the crops.
+"""
+
+from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig
+
+
+def get_config() -> Config:
+    """Returns the experiment."""
+    return Config(
+        data=DataConfig(manifest="rain800.csv", rendered_rain=0.4),
+        model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
+        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
+        training=TrainingConfig(
+            steps=6000,
+            seed=1,
+            learning_rate=7e-4,
+            initial_weights="runs/shipped_first",
+        ),
+    )

@@ -1,0 +1,70 @@
+"""Estimates images a second and hours on 1 to 16 A40s, from the program and published rates.
+
+    python -m experiments.scaling --config=experiments/configs/rain1400_gpu.py
+
+Nothing is measured: it is arithmetic, as fftdiff_jax/training/scaling.py says, printed as a table.
+With --step_seconds, a step time measured on one GPU, it scales that instead.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from absl import flags
+
+from experiments import _cli, _config
+
+_CONFIG = flags.DEFINE_string("config", "rain1400_gpu", "the experiment")
+_GPUS = flags.DEFINE_list("gpus", ["1", "2", "4", "8", "16"], "numbers of GPUs")
+_GPUS_A_NODE = flags.DEFINE_integer("gpus_a_node", 8, "GPUs of a node", lower_bound=1)
+_STEP_SECONDS = flags.DEFINE_float("step_seconds", None, "of the global batch, on one GPU", 0.0)
+_PAIRS = flags.DEFINE_integer("pairs", 12_600, "training pairs; Rain1400 has 12,600")
+
+_OVERRIDES: list[str] = []
+
+
+def main() -> int:
+    """Prints the table."""
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    config = _config.load_config(_CONFIG.value, _OVERRIDES)
+    _cli.prepare_jax("")
+    from fftdiff_jax.training.scaling import Rates, Work, count_work, expect
+
+    rates = Rates(gpus_a_node=_GPUS_A_NODE.value)
+    work = count_work(config)
+    batch, steps = config.training.batch_size, config.training.steps
+    print(
+        f"{work.parameters / 1e6:.1f} M parameters, {work.gradients / 1e6:.0f} MB of gradients a "
+        f"step; {work.operations / 1e9:.0f} GFLOP and {work.traffic / 1e9:.1f} GB an example of "
+        f"{config.data.crop_size} x {config.data.crop_size}; batch {batch}, {steps} steps = "
+        f"{batch * steps / _PAIRS.value:.0f} crops of each of {_PAIRS.value} pairs\n"
+    )
+    measured = _STEP_SECONDS.value
+    if measured:
+        # The measured time in place of both bounds.
+        peak = rates.bfloat16 if config.model.dtype == "bfloat16" else rates.float32
+        work = Work(measured * peak / batch, 0.0, work.gradients, work.parameters)
+    print("| GPUs | images/s | ms a step | of these, gradients travel | hours |")
+    print("|---|---|---|---|---|")
+    for text in _GPUS.value:
+        found = expect(config, work, int(text), rates)
+        cells = [
+            text,
+            _range(found.images[1], found.images[0]),
+            _range(*(1000 * s for s in found.seconds)),
+            f"{1000 * found.exchange:.1f} ms",
+            _range(*found.hours),
+        ]
+        print("| " + " | ".join(cells) + " |")
+    return 0
+
+
+def _range(low: float, high: float) -> str:
+    texts = [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in (low, high)]
+    return texts[0] if texts[0] == texts[1] else " to ".join(texts)
+
+
+if __name__ == "__main__":
+    sys.argv, _OVERRIDES[:] = _config.split_overrides(sys.argv)
+    _cli.run(main)

@@ -1,0 +1,53 @@
+"""Removes rain from photos with the weights in the box: python -m fftdiff_jax photo.jpg."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from fftdiff_jax.errors import UserError
+
+
+def main(words: list[str] | None = None) -> int:
+    """Restores the photos that the words name; 1 when one could not be."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fftdiff_jax",
+        description="Removes rain from photos. Names, sizes and formats stay; the originals too.",
+        epilog="More choices: python -m experiments.restore --help",
+    )
+    parser.add_argument("photos", nargs="+", help="photos, folders, or patterns in quotes")
+    parser.add_argument("--output", default="restored", help="folder for the results: restored/")
+    parser.add_argument("--steps", type=int, help="network evaluations a draw")
+    parser.add_argument("--draws", type=int, help="draws whose mean is the photo")
+    options = parser.parse_args(words)
+    try:
+        return _restore(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("error: interrupted", file=sys.stderr)
+        return 130
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from fftdiff_jax import jobs
+
+    output = Path(options.output).expanduser().absolute()
+    planned = [job for photo in options.photos for job in jobs.plan(photo, output)]
+    jobs.require_own_targets(planned)
+    print(f"restoring {jobs.photos(len(planned))} into {output}", flush=True)
+    from fftdiff_jax.restoration import Restorer
+
+    restorer = Restorer.pretrained()
+    refused = 0
+    for job in planned:
+        reason = jobs.restore(restorer, job, draws=options.draws, steps=options.steps)
+        print(f"not restored: {reason}" if reason else job.target, flush=True)
+        refused += bool(reason)
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""Quick scores of one model in several ways of sampling, on centre crops of val photos.
+
+Screening compares recipes: every model sees the same crops and the same noise. One draw is scored
+as it comes, the mean of the draws beside it, and the draws' spread against the error of their mean,
+over all frequencies and in bands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, PyTree, UInt8
+
+from fftdiff_jax import metrics, spectra
+from fftdiff_jax.config import Config, SamplingConfig
+from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.pipeline import load_pair
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.restoration import to_uint8
+from fftdiff_jax.tile_sampler import make_tile_sampler
+
+BANDS = 8  # of equal width, from 0 to half a cycle a pixel
+AT_ONCE = 4  # crops in a batch
+NETS = ("alexnet", "vgg16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """Centre crops of pairs, all of one size."""
+
+    clean: UInt8[np.ndarray, "n s s 3"]
+    rainy: UInt8[np.ndarray, "n s s 3"]
+
+
+def load_crops(manifest: Manifest, side: int = 192, limit: int = 0) -> Crops:
+    """Centre crops of the manifest's pairs that are large enough, evenly picked down to `limit`.
+
+    Raises:
+      UserError: no pair is large enough.
+    """
+    every = max(1, len(manifest) // limit) if limit else 1
+    pairs = [load_pair(manifest, row) for row in manifest.rows[::every]]
+    pairs = [pair for pair in pairs if min(pair.clean.shape[:2]) >= side][: limit or None]
+    if not pairs:
+        raise UserError(f"{manifest.path}: no pair is as large as {side} x {side} pixels")
+    return Crops(
+        np.stack([_centre(pair.clean, side) for pair in pairs]),
+        np.stack([_centre(pair.rainy, side) for pair in pairs]),
+    )
+
+
+def screen(
+    params: PyTree, config: Config, crops: Crops, sampling_config: SamplingConfig
+) -> dict[str, Any]:
+    """Scores of the mean of the draws, of one draw, and of the spread; means over the crops.
+
+    Returns:
+      psnr_y, ssim_y, lpips_alexnet, lpips_vgg16 of the mean of the draws; with several draws also
+      the same names with the prefix draw_ for the first draw alone, `spread_over_error`,
+      `spread_over_error_by_band` (from low to high frequency) and `spread_error_correlation`, over
+      pixels. Spread is the root of the draws' mean variance, error the root mean square of
+      mean - clean, corrected for the number of draws: 1 is calibrated.
+    """
+    sampler = jax.jit(make_tile_sampler(config, sampling_config))
+    draws = np.stack(
+        [_draw(sampler, params, crops.rainy, number) for number in range(sampling_config.draws)]
+    )
+    mean = draws.mean(axis=0)
+    scores: dict[str, Any] = score_crops(mean, crops.clean)
+    if len(draws) > 1:
+        scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], crops.clean).items()}
+        scores |= spread_against_error(draws, crops.clean.astype(np.float32) / 255)
+    return scores
+
+
+def score_crops(
+    photos: Float[np.ndarray, "n s s 3"], clean: UInt8[np.ndarray, "n s s 3"]
+) -> dict[str, float]:
+    """Means over crops of PSNR and SSIM on Y and of LPIPS with both networks, rounded to 8 bits."""
+    rounded = to_uint8(photos)
+    rows = []
+    for photo, truth in zip(rounded, clean, strict=True):
+        scores = metrics.score_photos(photo, truth)
+        row = {"psnr_y": scores["psnr_y"], "ssim_y": scores["ssim_y"]}
+        a, b = (jnp.asarray(x[None], jnp.float32) / 255 for x in (photo, truth))
+        for net in NETS:
+            row[f"lpips_{net}"] = float(metrics.lpips(a, b, net=net)[0])
+        rows.append(row)
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def spread_against_error(
+    draws: Float[np.ndarray, "d n s s 3"], clean: Float[np.ndarray, "n s s 3"]
+) -> dict[str, Any]:
+    """See `screen`. The mean of D draws of a calibrated model is wrong by (1 + 1/D) variances."""
+    count = len(draws)
+    mean = draws.mean(axis=0)
+    variance = draws.var(axis=0, ddof=1)
+    square = np.square(mean - clean) / (1 + 1 / count)
+    spread_power = np.sum([_power(draw - mean) for draw in draws], axis=0) / (count - 1)
+    error_power = _power(mean - clean) / (1 + 1 / count)
+    frequency = spectra.radial_frequency(*clean.shape[1:3])[..., 0]
+    band = np.floor(frequency / 0.5 * BANDS)
+    ratios = [
+        float(np.sqrt(spread_power[band == i].mean() / error_power[band == i].mean()))
+        for i in range(BANDS)
+    ]
+    roots = (np.sqrt(x.mean(axis=-1)).ravel() for x in (variance, square))
+    return {
+        "spread_over_error": float(np.sqrt(variance.mean() / square.mean())),
+        "spread_over_error_by_band": ratios,
+        "spread_error_correlation": float(np.corrcoef(*roots)[0, 1]),
+    }
+
+
+def _power(photos: Float[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "s s"]:
+    spectrum = np.fft.fftshift(np.fft.fft2(photos, axes=(1, 2), norm="ortho"), axes=(1, 2))
+    return np.square(np.abs(spectrum)).mean(axis=(0, -1))
+
+
+def _draw(
+    sampler: Any, params: PyTree, rainy: UInt8[np.ndarray, "n s s 3"], number: int
+) -> Float[np.ndarray, "n s s 3"]:
+    count = len(rainy)
+    places = np.zeros((count, 3), np.int32)
+    places[:, 0] = number * count + np.arange(count)  # each crop in each draw has its own noise
+    found = []
+    for chosen in _batches(count):
+        photos = rainy[chosen].astype(np.float32) / 255
+        found.append(np.asarray(sampler(params, photos, places[chosen], jax.random.key(0))))
+    return np.concatenate(found)[:count]
+
+
+def _batches(count: int) -> Int[np.ndarray, "n b"]:
+    """Indices in batches of one size; the last one repeats the last crop."""
+    padded = np.minimum(np.arange(-(-count // AT_ONCE) * AT_ONCE), count - 1)
+    return padded.reshape(-1, AT_ONCE)
+
+
+def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
+    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+    return photo[top : top + side, left : left + side]

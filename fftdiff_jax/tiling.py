@@ -1,0 +1,108 @@
+"""Photos of any size as overlapping tiles of a few sizes: where they lie, and how they blend.
+
+A tile is a square of one of `SIDES`, so that a folder of mixed sizes needs so many compiled
+programs and no more; a photo takes the side that computes the fewest pixels for it. Tiles agree
+where they overlap, for three reasons: they start at multiples of the network's stride, so that the
+network's own grid lies the same in all of them; what a tile sees near its border, where its
+surroundings are missing, is not used; and all noise belongs to places (`noises.placed_noise`).
+Finished rows leave at once: what is held is one row of tiles, whatever the photo's size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+SIDES = (128, 192, 384)  # of the square tiles, in pixels
+OVERLAP = 32  # pixels that neighbouring tiles share at least
+FADE = 8  # pixels in the middle of these over which they are blended; the outer ones are not used
+
+
+def choose_side(height: int, width: int) -> int:
+    """The side of the tiles that cover a photo with the fewest pixels; the largest of equals."""
+
+    def pixels(side: int) -> int:
+        return tile_count(height, side) * tile_count(width, side) * side * side
+
+    return min(sorted(SIDES, reverse=True), key=pixels)
+
+
+def tile_count(length: int, side: int) -> int:
+    """How many tiles cover `length` pixels in one direction."""
+    return 1 + max(0, -(-(length - side) // (side - OVERLAP)))
+
+
+def padded_length(length: int, side: int, stride: int) -> int:
+    """The least length that tiles at multiples of `stride` cover exactly."""
+    return max(side, length + -length % stride)
+
+
+def tile_weights(length: int, side: int, stride: int) -> dict[int, Float[np.ndarray, " t"]]:
+    """Starts of evenly spread tiles that cover `length` pixels, and each one's blending weights.
+
+    The weights of all tiles add up to 1 at every pixel: a raised cosine in the middle of what two
+    neighbours share. `length` is a `padded_length`; starts are multiples of `stride`.
+    """
+    count = tile_count(length, side)
+    last = (length - side) // stride
+    starts = [stride * (i * last // max(count - 1, 1)) for i in range(count)]
+    places = np.arange(side) + 0.5
+    windows = [np.ones(side) for _ in starts]
+    for i, (start, following) in enumerate(itertools.pairwise(starts)):
+        shared = side - (following - start)
+        # Where the fade begins and ends, seen from the second tile.
+        rise = np.clip((places - (shared - FADE) / 2) / FADE, 0, 1)
+        fade = 0.5 - 0.5 * np.cos(np.pi * rise)
+        windows[i + 1] *= fade
+        windows[i][following - start :] *= 1 - fade[:shared]
+    return {start: window.astype(np.float32) for start, window in zip(starts, windows, strict=True)}
+
+
+def pad(photo: UInt8[np.ndarray, "h w 3"], side: int, stride: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Mirrors a photo at its lower and right border until tiles cover it exactly."""
+    rows, columns = (padded_length(n, side, stride) - n for n in photo.shape[:2])
+    if rows == columns == 0:
+        return photo
+    return np.pad(photo, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
+
+
+class Blend:
+    """Adds up weighted tiles, row of tiles after row of tiles, and gives rows that are complete."""
+
+    def __init__(self, layers: int, height: int, width: int, side: int, stride: int) -> None:
+        """`layers` photos of height x width are blended at a time."""
+        self._size = height, width
+        self._side = side
+        padded = [padded_length(length, side, stride) for length in (height, width)]
+        self.rows, self.columns = (tile_weights(length, side, stride) for length in padded)
+        self._sum = np.zeros((layers, side, padded[1], 3), np.float32)
+        self._top = 0
+
+    def add(
+        self, layer: int, row: int, column: int, tile: Float[np.ndarray, "t t 3"]
+    ) -> Iterator[tuple[int, Float[np.ndarray, "n r w 3"]]]:
+        """Adds the tile at (row, column); rows of tiles come from top to bottom.
+
+        Yields (top, rows of all layers) where the tile's row says that rows above are complete;
+        they must be used before the next call.
+        """
+        if row > self._top:
+            yield self._top, self._complete(row - self._top)
+            done = row - self._top
+            kept = self._sum[:, done:].copy()
+            self._sum[:, : kept.shape[1]] = kept
+            self._sum[:, kept.shape[1] :] = 0
+            self._top = row
+        weights = self.rows[row][:, None, None] * self.columns[column][None, :, None]
+        self._sum[layer, :, column : column + self._side] += tile * weights
+
+    def finish(self) -> Iterator[tuple[int, Float[np.ndarray, "n r w 3"]]]:
+        """Yields what is left when all tiles are added."""
+        yield self._top, self._complete(self._side)
+
+    def _complete(self, rows: int) -> Float[np.ndarray, "n r w 3"]:
+        height, width = self._size
+        return self._sum[:, : min(rows, height - self._top), :width]

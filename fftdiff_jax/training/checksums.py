@@ -1,0 +1,62 @@
+"""Checksums of a checkpoint's files, so that one altered byte does not pass for weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from fftdiff_jax.files import write_text
+
+FILE = "checksums.json"
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes the SHA-256 of every file below `folder` into its checksums.json.
+
+    Raises:
+      OSError: a file cannot be read.
+      UserError: checksums.json cannot be written.
+    """
+    sums = {name: _digest(folder / name) for name in _files(folder)}
+    write_text(folder / FILE, json.dumps(sums, indent=1, sort_keys=True) + "\n")
+
+
+def damage(folder: Path, items: Iterable[str] | None = None) -> str | None:
+    """Says what is wrong with the files below `folder`, or returns None.
+
+    Args:
+      folder: of one checkpoint. One without checksums (a kill came between the checkpoint and
+        them) is not judged.
+      items: the subfolders to look at; None: everything.
+    """
+    try:
+        sums: dict[str, str] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        return f"{FILE} cannot be read ({type(error).__name__})"
+    wanted = None if items is None else set(items)
+    for name, expected in sums.items():
+        if wanted is not None and name.split("/")[0] not in wanted:
+            continue
+        try:
+            if _digest(folder / name) != expected:
+                return f"{name} was altered after it was written"
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+    return None
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != FILE and not path.name.startswith(".")
+    )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

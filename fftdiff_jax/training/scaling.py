@@ -1,0 +1,99 @@
+"""What training on more GPUs should bring, on paper: operations, bytes and published rates.
+
+The work of a step is counted by XLA from the program itself, before it fuses anything. So the time
+for the operations alone is a lower bound, and the time in which every intermediate array goes to
+memory and back an upper one. The gradients are summed by a ring: of G bytes, each GPU sends
+2 (n - 1) / n G (Patarasu and Yuan 2009), here after the backward pass and not beside it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from fftdiff_jax.config import Config
+from fftdiff_jax.training.state import abstract_state
+from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
+
+_EXAMPLES = 4  # of a counted step; half of them are trained at the noisiest level
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """What a GPU and its surroundings can do at best; the defaults: A40s in nodes of Great Lakes.
+
+    NVIDIA's data sheet of the A40: 149.7 TFLOP/s bfloat16 (dense, tensor cores), 37.4 TFLOP/s
+    float32, 696 GB/s of memory, PCIe 4 x16 (31.5 GB/s each way).
+    Between nodes: 100 Gb/s InfiniBand.
+    """
+
+    bfloat16: float = 149.7e12  # operations a second
+    float32: float = 37.4e12
+    memory: float = 696e9  # bytes a second
+    within_node: float = 31.5e9
+    between_nodes: float = 12.5e9
+    gpus_a_node: int = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One training step's work."""
+
+    operations: float  # an example, forward and backward
+    traffic: float  # bytes an example, were every intermediate array written and read
+    gradients: float  # bytes that are summed over the GPUs
+    parameters: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What `gpus` GPUs should do with the global batch; pairs are (at best, at worst)."""
+
+    gpus: int
+    seconds: tuple[float, float]  # a step
+    images: tuple[float, float]  # a second
+    hours: tuple[float, float]  # the whole run
+    exchange: float  # seconds of a step in which gradients travel
+    bound: str  # what takes most of the step at best: operations, or exchange
+
+
+def count_work(config: Config) -> Work:
+    """Counts the work of a training step from its program; nothing is compiled or computed."""
+    state = abstract_state(config)
+    side = config.data.crop_size
+    crops = jax.ShapeDtypeStruct((1, _EXAMPLES, side, side, 3), jnp.uint8)
+    step: Any = make_train_step(config)
+    shapes: Any = crops
+    batch = Batch(shapes, shapes)  # shapes alone: nothing is computed
+    lowered = step.lower(state, batch, perceptual_network(config))
+    cost = lowered.cost_analysis()
+    sizes = [leaf.size for leaf in jax.tree.leaves(state.params)]
+    return Work(
+        operations=cost["flops"] / _EXAMPLES,
+        traffic=cost["bytes accessed"] / _EXAMPLES,
+        gradients=4.0 * sum(sizes),  # masters are float32
+        parameters=sum(sizes),
+    )
+
+
+def expect(config: Config, work: Work, gpus: int, rates: Rates) -> Expected:
+    """What `gpus` GPUs should do at best and at worst, with the configuration's global batch."""
+    share = config.training.batch_size / gpus
+    peak = rates.bfloat16 if config.model.dtype == "bfloat16" else rates.float32
+    operations = share * work.operations / peak
+    traffic = share * work.traffic / rates.memory
+    link = rates.within_node if gpus <= rates.gpus_a_node else rates.between_nodes
+    exchange = 2 * (gpus - 1) / gpus * work.gradients / link
+    best, worst = operations + exchange, max(operations, traffic) + exchange
+    batch, steps = config.training.batch_size, config.training.steps
+    return Expected(
+        gpus=gpus,
+        seconds=(best, worst),
+        images=(batch / best, batch / worst),
+        hours=(best * steps / 3600, worst * steps / 3600),
+        exchange=exchange,
+        bound="operations" if operations >= exchange else "exchange",
+    )

@@ -1,0 +1,168 @@
+"""What all entry points share: flags, one line with the way out, and JAX imported late."""
+
+import errno
+import importlib.util
+import os
+
+import jax
+import pytest
+
+from experiments import _cli
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.training.checkpoints import Checkpoints
+from fftdiff_jax.training.state import create_state
+from tests.commands import refusal, run
+
+COMMANDS = ("train", "evaluate", "restore", "prepare", "inspect_spectra", "demo")
+
+
+@pytest.fixture(scope="module")
+def without_jax(tmp_path_factory) -> str:
+    """A PYTHONPATH on which JAX is there and cannot be imported: who needs it fails."""
+    folder = tmp_path_factory.mktemp("without_jax")
+    (folder / "jax.py").write_text("raise ImportError('JAX was imported')\n")
+    return f"{folder}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+
+
+def run_without_jax(folder, without_jax, command, *flags):
+    here = os.pathsep.join([without_jax, str(_cli.__file__).rsplit("/experiments/", 1)[0]])
+    return run(folder, command, *flags, PYTHONPATH=here)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_imports_nothing_slow(tmp_path, without_jax, command):
+    for flag in ("--help", "-h"):
+        result = run_without_jax(tmp_path, without_jax, command, flag)
+        assert result.returncode == 0, result.stderr
+        assert f"python -m experiments.{command}" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "first"),
+    [
+        ("train", ("--config=quickstart", "--workdir=run"), "training 1200 steps into run"),
+        ("restore", ("--input={photo}", "--output=out", "--checkpoint=."), "restoring 1 photo"),
+        ("evaluate", ("--manifest={pairs}", "--output=out", "--checkpoint=."), "split: val"),
+        (
+            "inspect_spectra",
+            ("--manifest={pairs}", "--output=a.png", "--figure=path", "--checkpoint=."),
+            "rainy_0.png: 64 x 48 pixels",
+        ),
+    ],
+)
+def test_the_first_words_come_before_jax(tmp_path, without_jax, pairs_csv, command, flags, first):
+    photo = pairs_csv.parent / "rainy_0.png"
+    flags = [flag.format(photo=photo, pairs=pairs_csv) for flag in flags]
+    result = run_without_jax(tmp_path, without_jax, command, *flags)
+    assert result.stdout.startswith(first), result.stdout + result.stderr
+    assert "JAX was imported" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("restore", ["--outptu=x"], "no flag --outptu; did you mean --output?"),
+        ("restore", ["--nouncertanty"], "did you mean --nouncertainty?"),
+        ("restore", ["--config.training.steps=3"], "a checkpoint has its own configuration"),
+        ("restore", ["--zzz"], "known: --checkpoint, --input"),
+        ("restore", ["--steps=many"], "--steps=many: expected a whole number"),
+        ("restore", ["steps=3"], "did you mean --steps=3?"),
+        ("restore", ["a.png"], "did you mean --input=a.png?"),
+        ("restore", ["--input", "a.png", "b.png"], "a pattern in quotes"),
+        ("restore", ["x"], "unexpected argument 'x'; flags look like --name=value"),
+        ("train", ["--confg=quickstart"], "did you mean --config?"),
+        ("train", ["--config.steps=5"], "--config.sampling.steps or --config.training.steps?"),
+        ("train", ["--config.trainin.steps", "5"], "did you mean --config.training.steps?"),
+        ("train", ["--config.training.steps"], "an override looks like"),
+        ("inspect_spectra", ["--output=a.txt"], "the name must end in .png"),
+        ("inspect_spectra", ["--output=a.png/b.png"], "a.png is a file, not a folder"),
+        ("demo", ["--port=99999999"], "--port=99999999"),
+    ],
+)
+def test_a_slip_is_answered_with_what_was_meant(tmp_path, without_jax, command, words, said):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    if command == "train" and "--confg" not in words[0]:
+        words = ["--config=quickstart", "--workdir=run", *words]
+    assert said in refusal(run_without_jax(tmp_path, without_jax, command, *words))
+
+
+def test_an_override_may_stand_beside_its_field(tmp_path, without_jax):
+    words = ("--config=quickstart", "--workdir=run", "--config.training.steps", "7")
+    result = run_without_jax(tmp_path, without_jax, "train", *words)
+    assert result.stdout.startswith("training 7 steps")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating"), "nvidia-smi"),
+        (MemoryError(), "the machine's memory is full"),
+        (OSError(errno.EACCES, "Permission denied", "/place"), "/place: permission denied; choose"),
+        (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+        (RuntimeError("Unable to initialize backend 'cuda': no driver"), "JAX_PLATFORMS=cpu"),
+    ],
+)
+def test_what_the_machine_lacks_is_one_line(error, said):
+    line = _cli.explain(error)
+    assert line
+    assert said in line
+    assert "\n" not in line
+    wrapped = ValueError("the loader failed")
+    wrapped.__cause__ = error
+    assert _cli.explain(wrapped) == line
+
+
+def test_other_errors_are_shown_whole():
+    assert _cli.explain(ValueError("a mistake of the program")) is None
+    assert _cli.explain(OSError(errno.ENOENT, "No such file")) is None
+
+
+@pytest.mark.skipif(
+    any(importlib.util.find_spec(name) for name in _cli._CUDA_PLUGINS), reason="JAX has CUDA here"
+)
+class TestWithoutCuda:
+    def test_asking_for_a_gpu_is_refused(self, tmp_path):
+        words = ("--config=quickstart", "--workdir=run")
+        line = refusal(run(tmp_path, "train", *words, JAX_PLATFORMS="cuda"))
+        assert "pip install -e '.[cuda]'" in line
+
+    def test_an_unused_gpu_is_mentioned(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+        monkeypatch.setattr(_cli, "_NVIDIA_DRIVER", str(tmp_path / "version"))
+        _cli._look_for_gpu()
+        assert capsys.readouterr().err == ""
+        (tmp_path / "version").touch()
+        _cli._look_for_gpu()
+        assert capsys.readouterr().err.startswith("note: there is an NVIDIA GPU")
+
+
+def test_a_place_is_checked_before_the_work(tmp_path):
+    assert _cli.require_writable("output", str(tmp_path / "new" / "deep")) == tmp_path / "new/deep"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="is a file, not a folder"):
+        _cli.require_writable("output", str(tmp_path / "file" / "x"))
+    if os.geteuid() != 0:  # root may write anywhere
+        (tmp_path / "locked").mkdir(mode=0o500)
+        with pytest.raises(UserError, match="no permission"):
+            _cli.require_writable("output", str(tmp_path / "locked" / "x"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("then", "now"), [('"fold"', '"folding"'), ('"widths":[8,16]', '"widths":[8,24]')]
+)
+def test_an_old_checkpoint_is_one_line(tmp_path, tiny_restorer, pairs_csv, then, now):
+    """A field that is gone, or a network of another shape."""
+    checkpoints = Checkpoints(tmp_path / "old")
+    checkpoints.save(create_state(tiny_restorer.config), tiny_restorer.config, {})
+    checkpoints.close()
+    (stored,) = [p for p in (tmp_path / "old").rglob("config/*") if p.name == "metadata"]
+    text = stored.read_text().replace(", ", ",").replace(": ", ":")
+    assert then in text
+    stored.write_text(text.replace(then, now))
+    photo = pairs_csv.parent / "rainy_0.png"
+    flags = ("--checkpoint=old", f"--input={photo}", "--output=out", "--noprogress")
+    line = refusal(run(tmp_path, "restore", *flags))
+    assert "old/checkpoints/0: " in line

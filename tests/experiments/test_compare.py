@@ -1,0 +1,79 @@
+"""Recipes side by side, as a user compares them."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests import commands
+
+SWEEP = """
+from fftdiff_jax.config import Config, DiffusionConfig, ModelConfig, TrainingConfig
+
+def get_sweep():
+    base = dict(model=ModelConfig(widths=(8, 16), blocks=(1, 1)),
+                training=TrainingConfig(steps=4, batch_size=4, evaluate_photos=1))
+    return {
+        "drawn": Config(**base),
+        "regression": Config(diffusion=DiffusionConfig(noisiest_share=1.0), **base),
+    }
+"""
+
+
+@pytest.fixture
+def pairs(tmp_path, rng):
+    """Four pairs of photos, two of them for validation."""
+    with (tmp_path / "pairs.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image_filepath", "image_rain_filepath", "split"])
+        for i in range(4):
+            clean = rng.integers(0, 256, (48, 64, 3), np.uint8)
+            rainy = np.clip(clean.astype(int) + 30, 0, 255).astype(np.uint8)
+            for name, photo in ((f"{i}.png", clean), (f"{i}_rain.png", rainy)):
+                Image.fromarray(photo).save(tmp_path / name)
+            writer.writerow([f"{i}.png", f"{i}_rain.png", "val" if i < 2 else "train"])
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
+    (pairs / "sweep.py").write_text(SWEEP)
+    flags = (
+        "--sweep=sweep.py",
+        "--output=out",
+        "--steps=1,2",
+        "--noise_scales=0,1",
+        "--draws=2",
+        "--crop=32",
+        "--noprogress",
+        "--config.data.manifest=pairs.csv",
+        "--config.data.crop_size=32",
+    )
+    result = commands.run(pairs, "compare", *flags)
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((pairs / "out" / "results.json").read_text())
+    found = {(row["recipe"], row["steps"], row["noise_scale"]) for row in rows}
+    ways = [(1, 1.0), (2, 0.0), (2, 1.0)]
+    expected = {(name, *way) for name in ("drawn", "regression") for way in ways}
+    assert found == expected | {("rainy", 0, 0.0)}
+    drawn = next(row for row in rows if row["recipe"] == "drawn" and row["draws"] == 2)
+    assert drawn["crops"] == 2
+    assert len(drawn["spread_over_error_by_band"]) == 8
+    table = (pairs / "out" / "table.md").read_text()
+    assert len(table.splitlines()) == 2 + len(rows)
+    assert (pairs / "out" / "figure.png").stat().st_size > 10_000
+
+    (pairs / "out" / "table.md").unlink()
+    again = commands.run(pairs, "compare", "--output=out", "--redraw")
+    assert again.returncode == 0, again.stderr
+    assert (pairs / "out" / "table.md").read_text() == table
+
+
+def test_nothing_to_compare_is_one_line(tmp_path):
+    assert "give --recipes" in commands.refusal(commands.run(tmp_path, "compare", "--output=out"))
+    refused = commands.run(tmp_path, "compare", "--output=out", "--redraw")
+    assert "nothing to draw from" in commands.refusal(refused)
+    refused = commands.run(tmp_path, "compare", "--output=out", "--sweep=none.py")
+    assert "no such file" in commands.refusal(refused)

@@ -1,0 +1,53 @@
+"""Spread against error, and scores that equal those of the metrics alone."""
+
+import numpy as np
+import pytest
+from skimage import data
+
+from fftdiff_jax import metrics, screening
+
+
+def test_a_calibrated_model_has_the_ratio_1_in_every_band(rng):
+    """Truth and draws come from one Gaussian about an unknown mean."""
+    mean = rng.random((4, 64, 64, 3))
+    truth = mean + 0.05 * rng.standard_normal(mean.shape)
+    draws = mean + 0.05 * rng.standard_normal((6, *mean.shape))
+    found = screening.spread_against_error(draws, truth)
+    assert found["spread_over_error"] == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(found["spread_over_error_by_band"], 1, atol=0.15)
+    assert len(found["spread_over_error_by_band"]) == screening.BANDS
+
+
+def test_half_the_spread_has_the_ratio_one_half(rng):
+    mean = np.zeros((4, 64, 64, 3))
+    truth = 0.1 * rng.standard_normal(mean.shape)
+    draws = 0.05 * rng.standard_normal((200, *mean.shape))
+    found = screening.spread_against_error(draws, truth)
+    assert found["spread_over_error"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_spread_where_the_error_is_correlates_with_it(rng):
+    where = np.zeros((1, 64, 64, 1))
+    where[:, :, 32:] = 1
+    truth = where * rng.standard_normal((1, 64, 64, 3))
+    draws = where * rng.standard_normal((8, 1, 64, 64, 3))
+    assert screening.spread_against_error(draws, truth)["spread_error_correlation"] > 0.5
+    misplaced = np.roll(draws, 32, axis=3)
+    assert screening.spread_against_error(misplaced, truth)["spread_error_correlation"] < -0.3
+
+
+def test_batches_hold_every_crop_in_order():
+    for count in (1, 3, 4, 9):
+        indices = np.concatenate(list(screening._batches(count)))
+        np.testing.assert_array_equal(indices[:count], np.arange(count))
+        assert len(indices) % screening.AT_ONCE == 0
+
+
+def test_scores_are_those_of_the_metrics(rng):
+    clean = data.astronaut()[None, :64, :64]
+    noisy = np.clip(clean + 10 * rng.standard_normal(clean.shape), 0, 255).astype(np.uint8)
+    found = screening.score_crops(noisy.astype(np.float32) / 255, clean)
+    expected = metrics.score_photos(noisy[0], clean[0])
+    assert found["psnr_y"] == pytest.approx(expected["psnr_y"])
+    assert found["ssim_y"] == pytest.approx(expected["ssim_y"])
+    assert 0 < found["lpips_vgg16"] < 2
