@@ -45,6 +45,10 @@ def placed_noise(
 ) -> Float[Array, "b h w c"]:
     """Standard white noise that a pixel has by its place, whatever tile it is seen in.
 
+    Draws come in pairs, 2k and 2k + 1, whose noise differs in sign alone (antithetic variates;
+    Hammersley and Morton 1956): each is a draw like any other, and where the estimate depends on
+    the noise linearly their mean is free of it (draws.py).
+
     Only a tile's mean is not its pixels' own but that of the draw: the constant term stands for the
     veil of rain over the whole photo, is by far the strongest of all, and would make each tile a
     little brighter or darker than the next.
@@ -63,13 +67,15 @@ def placed_noise(
         return jax.random.normal(place, (channels,))
 
     def tile(place: Int[Array, " 3"]) -> Array:
-        draw_key = jax.random.fold_in(key, place[0])
+        draw_key = jax.random.fold_in(key, place[0] // 2)
+        sign = 1.0 - 2.0 * (place[0] % 2)
         top, left = place[1].astype(jnp.uint32), place[2].astype(jnp.uint32)
         across = jax.vmap(pixel, in_axes=(None, None, 0))
         noise = jax.vmap(across, in_axes=(None, 0, None))(draw_key, top + rows, left + columns)
         # The last number that no pixel's place has; a mean of n numbers has the deviation n^-1/2.
         constant = jax.random.normal(jax.random.fold_in(draw_key, 2**32 - 1), (channels,))
-        return noise - noise.mean(axis=(0, 1)) + constant / math.sqrt(size[0] * size[1])
+        centred = noise - noise.mean(axis=(0, 1))
+        return sign * (centred + constant / math.sqrt(size[0] * size[1]))
 
     return jax.vmap(tile)(places)
 

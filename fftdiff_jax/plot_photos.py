@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.figure import Figure
 
+from fftdiff_jax import draws as drawing
 from fftdiff_jax import plot_parts as parts
 from fftdiff_jax.plot_parts import Photo
 
@@ -156,7 +157,8 @@ def draws_and_spread(
     `shown` draws are drawn; as many as fill the rows where it is left out.
     """
     mean = draws.mean(axis=0)
-    variance = draws.var(axis=0, ddof=1).mean(axis=-1)
+    found = drawing.deviations(draws)
+    variance = found.variance().mean(axis=-1)
     photos = [("rainy", parts.unit(rainy)), (f"mean of {len(draws)} draws", mean)]
     maps = [(f"spread of {len(draws)} draws", 255 * np.sqrt(variance))]
     if clean is not None:
@@ -165,8 +167,9 @@ def draws_and_spread(
         maps.append(("error of their mean", 255 * np.sqrt(error)))
     count = (2 if clean is None else 3) if shown is None else shown
     photos += [(f"draw {i + 1}", draw) for i, draw in enumerate(draws[:count])]
-    power = sum(np.square(np.abs(parts.spectrum(draw - mean))) for draw in draws)
-    by_frequency = 10 * np.log10(power.mean(axis=-1) / (len(draws) - 1) + 1e-12)
+    differences = np.concatenate(found)
+    power = sum(np.square(np.abs(parts.spectrum(row))) for row in differences)
+    by_frequency = 10 * np.log10(power.mean(axis=-1) + 1e-12)
     rows = -(-(len(photos) + len(maps) + 1) // 3)
     figure, grid = _grid(rows, 3, rainy, beside=0.66)
     axes = list(grid.flat)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8, UInt16
 
+from fftdiff_jax import draws as drawing
 from fftdiff_jax import tiling
 from fftdiff_jax.config import Config, SamplingConfig
 from fftdiff_jax.errors import UserError
@@ -129,7 +130,7 @@ class Restorer:
         for top, rows in self._rows(photo, range(draws), steps, seed):
             these = slice(top, top + rows.shape[1])
             restored[these] = _rounded(rows.mean(axis=0), bits)
-            spread[these] = np.sqrt(rows.var(axis=0, ddof=1).mean(axis=-1))
+            spread[these] = drawing.spread(rows)
         return restored, spread
 
     def sample(
@@ -175,22 +176,28 @@ class Restorer:
           the centred spectrum's coefficients.
         """
         _require_spread(draws)
-        # One draw in memory at a time, and about the first one: differences of draws are small,
-        # so that nothing is lost when the square of their mean is taken off.
-        first = self._whole(photo, [0], steps, seed)[0]
-        total = np.zeros_like(first)
-        squares, power = (np.zeros(photo.shape[:2], np.float32) for _ in range(2))
-        for draw in range(1, draws):
-            difference = self._whole(photo, [draw], steps, seed)[0] - first
-            total += difference
-            squares += np.square(difference).mean(axis=-1)
-            power += _power(difference)
-        squares -= np.square(total).mean(axis=-1) / draws
-        power -= _power(total) / draws
-        pixels, frequencies = (
-            np.sqrt(np.maximum(part, 0) / (draws - 1)) for part in (squares, power)
-        )
-        return pixels, frequencies
+        # One pair in memory at a time: the two parts of `draws.deviations`, the second one about
+        # the first pair, so that little is lost when the square of the mean is taken off.
+        pairs = draws // 2
+        pixels, frequencies = (np.zeros(photo.shape[:2], np.float32) for _ in range(2))
+        first = total = np.zeros(photo.shape, np.float32)
+
+        def add(difference: np.ndarray, weight: float) -> None:
+            pixels[:] += weight * np.square(difference).mean(axis=-1)
+            frequencies[:] += weight * _power(difference)
+
+        for pair in range(pairs):
+            one, other = self._whole(photo, [2 * pair, 2 * pair + 1], steps, seed)
+            add((one - other) / 2, 1 / pairs)
+            middle = (one + other) / 2
+            if pair == 0:
+                first = middle
+            elif pairs > 1:
+                total = total + (middle - first)
+                add(middle - first, 1 / (pairs - 1))
+        if pairs > 1:
+            add(total, -1 / (pairs * (pairs - 1)))
+        return np.sqrt(np.maximum(pixels, 0)), np.sqrt(np.maximum(frequencies, 0))
 
     def _whole(
         self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int

@@ -19,6 +19,7 @@ from fftdiff_jax import metrics, spectra
 from fftdiff_jax.config import Config, SamplingConfig
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pipeline import load_pair
+from fftdiff_jax.draws import deviations
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restoration import to_uint8
 from fftdiff_jax.tile_sampler import make_tile_sampler
@@ -96,13 +97,15 @@ def score_crops(
 def spread_against_error(
     draws: Float[np.ndarray, "d n s s 3"], clean: Float[np.ndarray, "n s s 3"]
 ) -> dict[str, Any]:
-    """See `screen`. The mean of D draws of a calibrated model is wrong by (1 + 1/D) variances."""
-    count = len(draws)
-    mean = draws.mean(axis=0)
-    variance = draws.var(axis=0, ddof=1)
-    square = np.square(mean - clean) / (1 + 1 / count)
-    spread_power = np.sum([_power(draw - mean) for draw in draws], axis=0) / (count - 1)
-    error_power = _power(mean - clean) / (1 + 1 / count)
+    """See `screen`. What the mean of the pairs varies by itself is taken off its error."""
+    found = deviations(draws)
+    pairs = len(found.within)
+    mean = draws[: 2 * pairs].mean(axis=0)
+    variance = found.variance()
+    square = np.square(mean - clean)
+    between = np.sum([_power(row) for row in found.between], axis=0)
+    spread_power = np.sum([_power(row) for row in found.within], axis=0) + between
+    error_power = np.maximum(_power(mean - clean) - between / pairs, 1e-12)
     frequency = spectra.radial_frequency(*clean.shape[1:3])[..., 0]
     band = np.floor(frequency / 0.5 * BANDS)
     ratios = [
@@ -111,7 +114,7 @@ def spread_against_error(
     ]
     roots = (np.sqrt(x.mean(axis=-1)).ravel() for x in (variance, square))
     return {
-        "spread_over_error": float(np.sqrt(variance.mean() / square.mean())),
+        "spread_over_error": float(np.sqrt(spread_power.mean() / error_power.mean())),
         "spread_over_error_by_band": ratios,
         "spread_error_correlation": float(np.corrcoef(*roots)[0, 1]),
     }

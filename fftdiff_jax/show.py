@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from fftdiff_jax import draws as drawing
 from fftdiff_jax import spectra
 from fftdiff_jax.unet import count_parameters
 
@@ -51,7 +52,7 @@ class Look:
         """The deviation of the draws, root mean square over R, G and B; zeros for one draw."""
         if len(self.draws) < 2:
             return np.zeros(self.rainy.shape[:2], np.float32)
-        return np.sqrt(self.draws.var(axis=0, ddof=1).mean(axis=-1))
+        return drawing.spread(self.draws)
 
     def figure(self) -> Figure:
         """Before and after for one draw; the draws and their spread for several."""

@@ -153,6 +153,13 @@ class Representation(Protocol):
         """The clean photo that the state says, given the rainy one."""
         ...
 
+    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+        """How strong what noise of deviation 1 decodes to is at each frequency, to first order.
+
+        The root mean square of the change of the spectrum, for `noises.photo_noise` in the state.
+        """
+        ...
+
 
 def condition(rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 6"]:
     """The rainy photo's own log-magnitude and phase, each scaled to [-1, 1]."""
@@ -198,6 +205,12 @@ class LogRatio:
         after = (before + MAGNITUDE_FLOOR) * jnp.exp(ratio) - MAGNITUDE_FLOOR
         return to_photo(unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
 
+    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+        """See `Representation`."""
+        magnitude = magnitude_and_phase(to_spectrum(rainy))[0]
+        scale, phase_scale = self._scales(magnitude)
+        return jnp.hypot((magnitude + MAGNITUDE_FLOOR) * scale, magnitude * phase_scale)
+
     def _scales(
         self, magnitude: Float[Array, "*b h w 3"]
     ) -> tuple[Float[Array, ...], Float[Array, ...]]:
@@ -242,6 +255,12 @@ class SignedLog:
         after = before + change
         return to_photo(unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
 
+    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+        """See `Representation`."""
+        magnitude = magnitude_and_phase(to_spectrum(rainy))[0]
+        scale, phase_scale = self._scales(magnitude)
+        return jnp.hypot(SIGNED_LOG_UNIT * scale, magnitude * phase_scale)
+
     def _scales(
         self, magnitude: Float[Array, "*b h w 3"]
     ) -> tuple[Float[Array, ...], Float[Array, ...]]:
@@ -279,6 +298,10 @@ class ComplexDifference:
         source = to_spectrum(rainy)
         turned = jax.lax.complex(state[..., :3], state[..., 3:]) * self._scale(source)
         return to_photo(source + turned * unit(source))
+
+    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+        """See `Representation`; real and imaginary part have deviation 1 each."""
+        return jnp.broadcast_to(math.sqrt(2) * self._scale(to_spectrum(rainy)), rainy.shape)
 
     def _scale(self, spectrum: Complex[Array, "*b h w 3"]) -> Float[Array, "h w 1"]:
         height, width = spectrum.shape[-3:-1]

@@ -55,12 +55,13 @@ def make_tile_sampler(
         def denoise(noisy, t, memory, k):
             times = jnp.full(rainy.shape[:1], t)
             scale = jnp.full(rainy.shape[:1], noise_scale)
-            said = predict(config, params, noisy, rainy, times, memory.shown, scale)
+            seen_before = memory.shown, memory.deviation
+            said = predict(config, params, noisy, rainy, times, *seen_before, scale)
             state = said.state
             if guidance != 1.0:
                 # Ho and Salimans 2022, eq. 6, on the clean state: away from the blind one.
                 nothing = jnp.zeros(rainy.shape[:1], bool)
-                blind = predict(config, params, noisy, rainy, times, memory.shown, scale, nothing)
+                blind = predict(config, params, noisy, rainy, times, *seen_before, scale, nothing)
                 state = blind.state + guidance * (said.state - blind.state)
                 photo = representation.decode(state, rainy)
             else:
@@ -73,14 +74,15 @@ def make_tile_sampler(
             # Draws go by the first estimate, as in training; refining goes by the last one.
             keep = (t < 1.0) & (noise_scale > 0)
             shown = jnp.where(keep, memory.shown, photo)
+            deviation = jnp.where(keep, memory.deviation, jnp.exp(said.log_deviation))
             seen = representation.decode(noisy, rainy) if trajectory else rainy
-            return sampling.Estimate(state, _Memory(shown, photo, seen))
+            return sampling.Estimate(state, _Memory(shown, deviation, photo, seen))
 
         start, later = jax.random.split(key)
         last, path = sampling.sample(
             denoise,
             state_noise(start),
-            _Memory(rainy, rainy, rainy),
+            _Memory(rainy, jnp.zeros_like(rainy[..., :1]), rainy, rainy),
             later,
             sampler=sampler,
             schedule=schedule,
@@ -109,5 +111,6 @@ class Trajectory(NamedTuple):
 
 class _Memory(NamedTuple):
     shown: Float[Array, "b h w 3"]  # the estimate that the network sees at the next step
+    deviation: Float[Array, "b h w 1"]  # how wrong it thinks that is
     photo: Float[Array, "b h w 3"]  # the last estimate
     seen: Float[Array, "b h w 3"]  # what the noisy state decodes to, for a trajectory

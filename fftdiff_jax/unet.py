@@ -140,6 +140,11 @@ class UNet(nn.Module):
                 h = ResidualBlock(self.widths[i], self.dtype, name=f"up_{i}_{j}")(h, level)
         h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
 
+        # A layer of its own: what the picture is made of says little of how wrong it is.
+        doubts = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="deviation_in")(
+            jax.lax.stop_gradient(h)
+        )
+
         def say(name: str, channels: int, seen: Array) -> Array:
             said = nn.Conv(
                 channels * self.fold**2,
@@ -150,12 +155,11 @@ class UNet(nn.Module):
             )(seen)
             return unfold_pixels(said.astype(jnp.float32), self.fold)[:, :height, :width]
 
-        detached = jax.lax.stop_gradient
         colour = nn.Dense(self.colour_numbers, kernel_init=nn.initializers.zeros, name="colour")
         return Output(
             picture=say("exit", self.channels, h),
-            log_deviation=say("deviation", 1, detached(h)) + LOG_DEVIATION_AT_FIRST,
-            colour=colour(detached(level).astype(jnp.float32)),
+            log_deviation=say("deviation", 1, nn.silu(doubts)) + LOG_DEVIATION_AT_FIRST,
+            colour=colour(jax.lax.stop_gradient(level).astype(jnp.float32)),
         )
 
     @property

@@ -26,6 +26,9 @@ CONFIGS = {
 }
 
 
+DEVIATION = jnp.full((2, 24, 20, 1), 0.1)  # of what an earlier step said
+
+
 def shaken_params(config):
     leaves, tree = jax.tree.flatten(initial_params(config, 0))
     rng = np.random.default_rng(0)
@@ -44,7 +47,9 @@ def photos(rng):
 def test_the_photo_is_what_the_state_decodes_to(name, photos):
     rainy, noisy = photos
     config = CONFIGS[name]
-    said = predict(config, shaken_params(config), noisy, rainy, jnp.array([0.3, 0.9]), rainy)
+    said = predict(
+        config, shaken_params(config), noisy, rainy, jnp.array([0.3, 0.9]), rainy, DEVIATION
+    )
     decoded = spectra.make_representation(config.representation).decode(said.state, rainy)
     np.testing.assert_allclose(decoded, said.photo, atol=1e-4)
 
@@ -54,7 +59,7 @@ def test_a_fresh_network_says_that_the_rainy_photo_is_clean(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     said = predict(
-        config, initial_params(config, 0), noisy, rainy, jnp.ones(2), rainy, jnp.zeros(2)
+        config, initial_params(config, 0), noisy, rainy, jnp.ones(2), rainy, DEVIATION, jnp.zeros(2)
     )
     np.testing.assert_allclose(said.photo, rainy, atol=1e-6)
     np.testing.assert_allclose(said.state, 0, atol=1e-4)
@@ -65,11 +70,11 @@ def test_pure_noise_is_not_looked_at(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     params = shaken_params(config)
-    one = predict(config, params, noisy, rainy, jnp.ones(2), rainy)
-    other = predict(config, params, -noisy, rainy, jnp.ones(2), rainy)
+    one = predict(config, params, noisy, rainy, jnp.ones(2), rainy, DEVIATION)
+    other = predict(config, params, -noisy, rainy, jnp.ones(2), rainy, DEVIATION)
     np.testing.assert_allclose(one.photo, other.photo, atol=1e-3)
-    late = predict(config, params, noisy, rainy, jnp.full(2, 0.2), rainy)
-    other = predict(config, params, -noisy, rainy, jnp.full(2, 0.2), rainy)
+    late = predict(config, params, noisy, rainy, jnp.full(2, 0.2), rainy, DEVIATION)
+    other = predict(config, params, -noisy, rainy, jnp.full(2, 0.2), rainy, DEVIATION)
     assert float(jnp.abs(late.photo - other.photo).max()) > 1e-2
 
 
@@ -77,10 +82,10 @@ def test_refining_looks_at_the_estimate_and_not_at_the_state(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     params, t, none = shaken_params(config), jnp.full(2, 0.2), jnp.zeros(2)
-    one = predict(config, params, noisy, rainy, t, rainy, none)
-    other = predict(config, params, -noisy, rainy, t, rainy, none)
+    one = predict(config, params, noisy, rainy, t, rainy, DEVIATION, none)
+    other = predict(config, params, -noisy, rainy, t, rainy, DEVIATION, none)
     np.testing.assert_array_equal(one.photo, other.photo)
-    other = predict(config, params, noisy, rainy, t, 1 - rainy, none)
+    other = predict(config, params, noisy, rainy, t, 1 - rainy, DEVIATION, none)
     assert float(jnp.abs(one.photo - other.photo).max()) > 1e-3
 
 
@@ -88,8 +93,8 @@ def test_the_first_estimate_is_the_same_for_drawing_and_refining(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     params, t = shaken_params(config), jnp.ones(2)
-    drawn = predict(config, params, noisy, rainy, t, rainy, jnp.ones(2))
-    refined = predict(config, params, noisy, rainy, t, rainy, jnp.zeros(2))
+    drawn = predict(config, params, noisy, rainy, t, rainy, DEVIATION, jnp.ones(2))
+    refined = predict(config, params, noisy, rainy, t, rainy, DEVIATION, jnp.zeros(2))
     np.testing.assert_allclose(drawn.photo, refined.photo, atol=1e-3)
 
 
@@ -98,7 +103,7 @@ def test_direct_prediction_follows_its_target(photos):
     rainy, noisy = photos
     config = CONFIGS["direct"]
     t = jnp.array([0.3, 0.6])
-    said = predict(config, shaken_params(config), noisy, rainy, t, rainy)
+    said = predict(config, shaken_params(config), noisy, rainy, t, rainy, DEVIATION)
     schedule = diffusion.CosineSchedule()
     alpha, sigma = (f(t)[:, None, None, None] for f in (schedule.alpha, schedule.sigma))
     np.testing.assert_allclose(
@@ -110,8 +115,8 @@ def test_the_last_estimate_is_an_input(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     params = shaken_params(config)
-    one = predict(config, params, noisy, rainy, jnp.full(2, 0.5), rainy)
-    other = predict(config, params, noisy, rainy, jnp.full(2, 0.5), 1 - rainy)
+    one = predict(config, params, noisy, rainy, jnp.full(2, 0.5), rainy, DEVIATION)
+    other = predict(config, params, noisy, rainy, jnp.full(2, 0.5), 1 - rainy, DEVIATION)
     assert float(jnp.abs(one.photo - other.photo).max()) > 1e-3
 
 
@@ -121,8 +126,8 @@ def test_a_dropped_condition_is_not_seen(photos):
     params = shaken_params(config)
     keep = jnp.array([True, False])
     t = jnp.full(2, 0.5)
-    one = predict(config, params, noisy, rainy, t, rainy, None, keep)
-    other = predict(config, params, noisy, 1 - rainy, t, rainy, None, keep)
+    one = predict(config, params, noisy, rainy, t, rainy, DEVIATION, None, keep)
+    other = predict(config, params, noisy, 1 - rainy, t, rainy, DEVIATION, None, keep)
     assert float(jnp.abs(one.output[0] - other.output[0]).max()) > 1e-3
     np.testing.assert_allclose(one.output[1], other.output[1], atol=1e-6)
 

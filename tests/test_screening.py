@@ -7,11 +7,15 @@ from skimage import data
 from fftdiff_jax import metrics, screening
 
 
-def test_a_calibrated_model_has_the_ratio_1_in_every_band(rng):
-    """Truth and draws come from one Gaussian about an unknown mean."""
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_calibrated_model_has_the_ratio_1_in_every_band(paired, rng):
+    """Truth and draws come from one Gaussian about an unknown mean, as any draws or as pairs."""
     mean = rng.random((4, 64, 64, 3))
     truth = mean + 0.05 * rng.standard_normal(mean.shape)
-    draws = mean + 0.05 * rng.standard_normal((6, *mean.shape))
+    noise = rng.standard_normal((6, *mean.shape))
+    if paired:
+        noise[1::2] = -noise[::2]
+    draws = mean + 0.05 * noise
     found = screening.spread_against_error(draws, truth)
     assert found["spread_over_error"] == pytest.approx(1, abs=0.02)
     np.testing.assert_allclose(found["spread_over_error_by_band"], 1, atol=0.15)

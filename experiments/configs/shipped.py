@@ -12,13 +12,16 @@ from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig,
 def get_config() -> Config:
     """Returns the experiment."""
     return Config(
-        data=DataConfig(manifest="rain800.csv", rendered_rain=0.4),
+        data=DataConfig(manifest="rain800.csv", crop_size=96, rendered_rain=0.4),
         model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
+        diffusion=DiffusionConfig(
+            perceptual_weight=0.1, refine_share=0.125, refine_perceptual_weight=0.5
+        ),
         training=TrainingConfig(
-            steps=6000,
-            seed=1,
-            learning_rate=7e-4,
+            steps=11_000,
+            batch_size=8,
+            seed=6,
+            learning_rate=8e-4,
             initial_weights="runs/shipped_first",
         ),
     )

@@ -157,7 +157,7 @@ def _storm(rng: np.random.Generator) -> list[StreakLayer]:
     """Rain100H: long, bright streaks, dense, in up to five directions."""
     directions = int(rng.integers(1, 6))
     centre, fan = rng.normal(0, 12), rng.uniform(8, 22)
-    opacity, total = rng.uniform(0.3, 0.9), rng.uniform(3, 11)
+    opacity, total = rng.uniform(0.35, 0.95), rng.uniform(4, 15)
     return [
         StreakLayer(
             length=rng.uniform(15, 70),

@@ -92,6 +92,9 @@ def start(
     if place is None:
         return None
     call_roll(place.host, place.port, place.index, place.count, timeout)
+    # It would catch SIGTERM in a thread of its own, which may start after our handler is in place
+    # and take the signal away from it (preemption.py).
+    jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
         coordinator_address=f"{place.host}:{place.port}",

@@ -52,7 +52,7 @@ def initial_params(config: Config, seed: int) -> PyTree:
     state = jnp.zeros((1, side, side, CHANNELS))
     init = jax.jit(Denoiser(config).init)
     one = jnp.ones(1)
-    return init(jax.random.key(seed), state, photo, one, photo, one)["params"]
+    return init(jax.random.key(seed), state, photo, one, photo, photo[..., :1], one)["params"]
 
 
 def create_state(config: Config) -> TrainState:

@@ -104,21 +104,27 @@ def noise_examples(config: Config, batch: Batch, key: Array, offset: Int[Array, 
     return Noised(clean, rainy, state, noise, noisy, t, keep)
 
 
-def first_estimates(config: Config, params: PyTree, examples: Noised) -> Float[Array, "b h w 3"]:
-    """What the denoiser would have said before: nothing at t = 1, its first estimate elsewhere.
+def first_estimates(
+    config: Config, params: PyTree, examples: Noised
+) -> tuple[Float[Array, "b h w 3"], Float[Array, "b h w 1"]]:
+    """What the denoiser would have said before, and how wrong it would have thought that to be.
+
+    Nothing (the rainy photo, and 0) at t = 1, its first estimate elsewhere.
 
     At t = 1 a restoration has seen only the rainy photo. Later it has seen its own first estimate,
     so that is what it is trained with (self-conditioning, Chen, Zhang and Hinton 2023), without
     gradients.
     """
-    if not config.model.self_conditioning:
-        return examples.rainy
+    nothing = examples.rainy, jnp.zeros((*examples.rainy.shape[:-1], 1))
     later = np.flatnonzero(roles(config, examples.t.shape[0]) != FIRST)
-    if later.size == 0:
-        return examples.rainy
+    if not config.model.self_conditioning or later.size == 0:
+        return nothing
     rainy, noise = examples.rainy[later], examples.noise[later]
-    guess = predict(config, params, noise, rainy, jnp.ones(later.size), rainy)
-    return examples.rainy.at[later].set(jax.lax.stop_gradient(guess.photo))
+    none = nothing[1][later]
+    guess = predict(config, params, noise, rainy, jnp.ones(later.size), rainy, none)
+    said = jax.lax.stop_gradient((guess.photo, jnp.exp(guess.log_deviation)))
+    photo, deviation = (old.at[later].set(new) for old, new in zip(nothing, said, strict=True))
+    return photo, deviation
 
 
 def photo_loss(
@@ -219,7 +225,7 @@ def make_train_step(config: Config) -> TrainStep:
     base_key = jax.random.key(config.training.seed)
 
     def loss_of(params: PyTree, examples: Noised, perceptual: PyTree) -> Float[Array, ""]:
-        estimate = first_estimates(config, params, examples)
+        estimate, deviation = first_estimates(config, params, examples)
         prediction = predict(
             config,
             params,
@@ -227,6 +233,7 @@ def make_train_step(config: Config) -> TrainStep:
             examples.rainy,
             examples.t,
             estimate,
+            deviation,
             jnp.asarray(roles(config, examples.t.shape[0]) != REFINE, jnp.float32),
             examples.keep_condition,
         )
