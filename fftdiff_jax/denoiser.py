@@ -109,10 +109,13 @@ class Denoiser(nn.Module):
         else:
             estimate, share = rainy, jnp.full_like(deviation, RAIN_SHARE)
         news = decoded - rainy - alpha * (estimate - rainy)
+        shows = drawn[:, None, None, None]
+        # At least what float32 tells from 0: 1 - alpha k, what is left, goes into a logarithm.
+        noise_power = jnp.maximum(jnp.square(sigma), 1e-6)
         gain, tone_gain = (
-            drawn[:, None, None, None] * alpha * v / (jnp.square(alpha) * v + jnp.square(sigma))
-            for v in (share, TONE_SHARE)
+            shows * alpha * v / (jnp.square(alpha) * v + noise_power) for v in (share, TONE_SHARE)
         )
+        left = noise_power / (jnp.square(alpha) * share + noise_power)
         tone = jnp.mean(news, axis=(1, 2), keepdims=True)
         guess = estimate + gain * (news - tone) + tone_gain * tone
         seen = [guess, _hide(rainy, keep_condition)]
@@ -123,7 +126,8 @@ class Denoiser(nn.Module):
         said = self.unet(pictures, level, alpha[:, 0, 0, 0] * drawn)
         photo = guess + said.picture
         state = self.representation.encode(photo, rainy)
-        log_deviation = said.log_deviation + 0.5 * jnp.log1p(-alpha * gain)
+        log_deviation = said.log_deviation + 0.5 * jnp.log(jnp.where(shows, left, 1.0))
+        log_deviation = uncertainty.at_least(log_deviation)
         return Prediction(state, photo, photo, log_deviation, said.colour)
 
     def _error_share(
@@ -135,7 +139,9 @@ class Denoiser(nn.Module):
         power = jnp.square(self.representation.strength(rainy)) * waves
         # Parseval: the mean over frequencies is the mean over pixels.
         noise = jnp.mean(power, axis=(1, 2, 3), keepdims=True)
-        return jnp.square(deviation) / jnp.maximum(noise, 1e-8)
+        # Of flat crops the rainy spectrum is so weak that noise decodes to next to nothing, and so
+        # does news of the clean photo: there the state is no linear measurement of it.
+        return jnp.minimum(jnp.square(deviation) / jnp.maximum(noise, 1e-8), 1.0)
 
     def _direct(self, noisy, rainy, alpha, sigma, level, keep_condition) -> Prediction:
         seen = _hide(spectra.condition(rainy), keep_condition)

@@ -84,13 +84,30 @@ def turn_noise(
     white: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
 ) -> Float[Array, "*b h w 6"]:
     """The state noise that white noise in pixels, of deviation 1, means for a rainy photo."""
-    grey = white @ TO_RAIN_COLOUR.T
-    turned = (
-        math.sqrt(2)
-        * spectra.to_spectrum(grey)
-        * jnp.conj(spectra.unit(spectra.to_spectrum(rainy)))
-    )
+    return to_state(colour_rain(white), rainy)
+
+
+def colour_rain(white: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+    """White noise made as grey as rain is."""
+    return white @ TO_RAIN_COLOUR.T
+
+
+def to_state(
+    photo: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
+) -> Float[Array, "*b h w 6"]:
+    """The spectrum of a noise photo, turned by the rainy phase: sqrt(2) F n conj(Y)/|Y|."""
+    turn = jnp.conj(spectra.unit(spectra.to_spectrum(rainy)))
+    turned = math.sqrt(2) * spectra.to_spectrum(photo) * turn
     return jnp.concatenate([turned.real, turned.imag], axis=-1)
+
+
+def from_state(
+    state: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]
+) -> Float[Array, "*b h w 3"]:
+    """Inverse of `to_state`, for states that a pair of real photos can have (Hermitian ones)."""
+    turned = jax.lax.complex(state[..., :3], state[..., 3:])
+    turn = spectra.unit(spectra.to_spectrum(rainy))
+    return spectra.to_photo(turned * turn) / math.sqrt(2)
 
 
 def independent_noise(

@@ -1,29 +1,30 @@
 """Restorer: a checkpoint and a photo of any size in, a clean photo out.
 
 Every photo is cut into overlapping tiles of a few sizes (tiling.py), restored in batches of one
-size, and blended: at most three compiled programs serve all photos, and beyond the photo itself
-memory does not grow with it. The tiles of one draw agree in detail where they overlap, because
-their noise belongs to places (`noises.placed_noise`) and because the network sees a pixel's
-surroundings alone.
+size, and blended. Tiles are blended after every step, and the next one cuts them anew from the
+blended photo (tile_sampler.py), so that all tiles of a draw agree. Steps are chained: each takes up
+the rows that the one before has completed, so that what is held is a row of tiles for each step
+and draw, whatever the photo's height. Two compiled programs for each of the three sizes of tiles
+serve all photos and any number of steps.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PyTree, UInt8, UInt16
 
 from fftdiff_jax import draws as drawing
-from fftdiff_jax import tiling
-from fftdiff_jax.config import Config, SamplingConfig
+from fftdiff_jax import sampling, tile_sampler, tiling
+from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.tile_sampler import make_tile_sampler
+from fftdiff_jax.tiling import Rows
 
 # Tiles that a device holds at a time. A CPU computes one no slower than several, and a batch of one
 # is never filled up with tiles that nobody wants; other devices idle on one.
@@ -49,7 +50,7 @@ class Restorer:
         self._tiles_at_once = TILES_AT_ONCE.get(devices[0].platform, TILES_AT_ONCE_ELSEWHERE)
         # Pixels between neighbours at the network's coarsest resolution.
         self._stride = config.model.fold * 2 ** (len(config.model.widths) - 1)
-        self._compiled: dict[SamplingConfig, Callable[..., Array]] = {}
+        self._compiled: dict[tuple[str, int], Callable[..., Array]] = {}
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Restorer:
@@ -215,8 +216,8 @@ class Restorer:
         steps: int | None,
         seed: int,
         mean: bool = False,
-    ) -> Iterator[tuple[int, Float[np.ndarray, "n r w 3"]]]:
-        """Yields (top, rows of all draws, or of their mean), from top to bottom, once complete."""
+    ) -> Rows:
+        """Yields (top, rows of all draws, or of their mean), from top to bottom, in [0, 1]."""
         if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
             raise UserError(
                 f"a photo is an array of uint8 (h, w, 3), found {photo.dtype} {photo.shape}"
@@ -224,49 +225,199 @@ class Restorer:
         if 0 in photo.shape:
             raise UserError(f"a photo has pixels, found an array of {photo.shape}")
         steps = self.default_steps if steps is None else steps
-        restore = self._compile(dataclasses.replace(self.config.sampling, steps=steps))
+        if steps < 1:
+            raise UserError(f"steps is {steps}; a draw takes at least 1")
         height, width = photo.shape[:2]
         side = tiling.choose_side(height, width)
+        plan = tiling.Plan(height, width, side, self._stride)
         padded = tiling.pad(photo, side, self._stride)
-        blend = tiling.Blend(1 if mean else len(draws), height, width, side, self._stride)
-        # Tiles of several draws share a batch, so that small photos fill it too.
-        jobs = [(r, i, c) for r in blend.rows for i in range(len(draws)) for c in blend.columns]
-        at_once = self._tiles_at_once * self._devices
-        for first in range(0, len(jobs), at_once):
-            some = jobs[first : first + at_once]
-            batch = [(r, draws[i], c) for r, i, c in some]
-            tiles = self._restore_tiles(restore, padded, batch, side, seed)
-            for (r, i, c), tile in zip(some, tiles, strict=True):
-                yield from blend.add(0 if mean else i, r, c, tile / len(draws) if mean else tile)
-        yield from blend.finish()
+        if tile_sampler.can_be_blended(self.config):
+            rows = self._by_steps(padded, plan, draws, steps, seed, mean)
+        else:
+            rows = self._whole_draws(padded, plan, draws, steps, seed, mean)
+        for top, some in rows:
+            if top < height:
+                found = np.clip(some[:, : height - top, :width], 0.0, 1.0)
+                # One step draws nothing: all draws are the same.
+                yield (
+                    top,
+                    found if mean or len(found) == len(draws) else found.repeat(len(draws), 0),
+                )
 
-    def _compile(self, sampling_config: SamplingConfig) -> Callable[..., Array]:
-        if sampling_config not in self._compiled:
-            function = make_tile_sampler(self.config, sampling_config)
-            self._compiled[sampling_config] = jax.pmap(function, in_axes=(None, 0, 0, 0))
-        return self._compiled[sampling_config]
-
-    def _restore_tiles(
+    def _by_steps(
         self,
-        restore: Callable[..., Array],
         photo: UInt8[np.ndarray, "h w 3"],
-        batch: Sequence[tuple[int, int, int]],
-        side: int,
+        plan: tiling.Plan,
+        draws: Sequence[int],
+        steps: int,
         seed: int,
-    ) -> Float[np.ndarray, "b t t 3"]:
-        """Restores the tiles at (row, draw, column), at most a full batch of them."""
-        shape = (self._devices, self._tiles_at_once, side, side, 3)
-        spare = shape[0] * shape[1] - len(batch)
-        full = [*batch, *[batch[0]] * spare]  # one shape: no new compilation
-        rainy = np.stack([photo[r : r + side, c : c + side] for r, _, c in full])
-        places = np.asarray([(draw, r, c) for r, draw, c in full], np.int32)
-        clean = restore(
-            self.params,
-            rainy.reshape(shape).astype(np.float32) / 255,
-            places.reshape(*shape[:2], 3),
-            jnp.stack([jax.random.key(seed)] * self._devices),
-        )
-        return np.asarray(clean).reshape(-1, side, side, 3)[: len(batch)]
+        mean: bool,
+    ) -> Rows:
+        """Rows of all draws, the tiles of a photo blended after every step."""
+        sampling_config = self.config.sampling
+        first_program = self._compile("first", steps=1)
+
+        def first(tiles: Sequence[_Tile]) -> np.ndarray:
+            return self._run(first_program, [tile.rainy for tile in tiles])
+
+        seen = _Pass(plan, photo, layers=1, channels=tile_sampler.FIRST_CHANNELS)
+        rows = seen.rows(first, self._at_once)
+        if steps == 1:
+            yield from ((top, some[..., :3]) for top, some in rows)
+            return
+        times = np.asarray(sampling.step_times(steps, sampling_config.time_power))
+        program = self._compile("step", steps=1)
+        estimates = tiling.shared(rows, steps - 1)
+        carry: Rows | None = None
+        for number in range(1, steps):
+            moment = np.asarray([number, *times[number - 1 : number + 2]], np.float32)
+
+            def step(tiles: Sequence[_Tile], moment: np.ndarray = moment) -> np.ndarray:
+                nothing = np.zeros((plan.side, plan.side, tile_sampler.CARRY_CHANNELS), np.float32)
+                return self._run(
+                    program,
+                    [tile.rainy for tile in tiles],
+                    [np.asarray((draws[tile.layer], *tile.place), np.int32) for tile in tiles],
+                    [tile.first for tile in tiles],
+                    [nothing if tile.carry is None else tile.carry for tile in tiles],
+                    everywhere=(jax.random.key(seed), moment),
+                )
+
+            last = number == steps - 1
+            one = _Pass(
+                plan,
+                photo,
+                layers=len(draws),
+                channels=3 if last else tile_sampler.CARRY_CHANNELS,
+                merge=mean and last,
+            )
+            carry = one.rows(step, self._at_once, estimates[number - 1], carry)
+        assert carry is not None
+        yield from carry
+
+    def _whole_draws(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        plan: tiling.Plan,
+        draws: Sequence[int],
+        steps: int,
+        seed: int,
+        mean: bool,
+    ) -> Rows:
+        """Rows of all draws, each tile drawn by itself: for states that are not those of photos."""
+        program = self._compile("whole", steps=steps)
+
+        def draw(tiles: Sequence[_Tile]) -> np.ndarray:
+            places = [np.asarray((draws[tile.layer], *tile.place), np.int32) for tile in tiles]
+            rainy = [tile.rainy for tile in tiles]
+            return self._run(program, rainy, places, everywhere=(jax.random.key(seed),))
+
+        one = _Pass(plan, photo, layers=len(draws), channels=3, merge=mean)
+        return one.rows(draw, self._at_once)
+
+    @property
+    def _at_once(self) -> int:
+        return self._tiles_at_once * self._devices
+
+    def _compile(self, part: str, steps: int) -> Callable[..., Array]:
+        """A program over all devices: `first`, `step`, or `whole` draws of so many steps."""
+        sampling_config = dataclasses.replace(self.config.sampling, steps=steps)
+        if (part, steps) not in self._compiled:
+            make, of_tiles, of_all = _PARTS[part]
+            self._compiled[part, steps] = jax.pmap(
+                make(self.config, sampling_config),
+                in_axes=(None, *[0] * of_tiles, *[None] * of_all),
+            )
+        return self._compiled[part, steps]
+
+    def _run(
+        self,
+        program: Callable[..., Array],
+        *arrays: Sequence[Any],
+        everywhere: Sequence[Any] = (),
+    ) -> Float[np.ndarray, "b t t c"]:
+        """Runs at most a full batch; `arrays` hold one array a tile, `everywhere` one for all."""
+        count = len(arrays[0])
+        # One shape, so no new compilation: the first tile fills the batch up.
+        spare = [0] * (self._at_once - count)
+        shape = (self._devices, self._tiles_at_once)
+        stacked = [np.stack([*some, *[some[i] for i in spare]]) for some in arrays]
+        split = [some.reshape(*shape, *some.shape[1:]) for some in stacked]
+        found = np.asarray(program(self.params, *split, *everywhere))
+        return found.reshape(-1, *found.shape[2:])[:count]
+
+
+# How each program is made; how many arguments it has of every tile, and how many for all.
+_PARTS: dict[str, tuple[Callable[..., Callable[..., Any]], int, int]] = {
+    "first": (tile_sampler.make_first, 1, 0),
+    "step": (tile_sampler.make_step, 4, 2),
+    "whole": (tile_sampler.make_tile_sampler, 2, 1),
+}
+
+
+class _Tile(NamedTuple):
+    """What a program sees of one tile."""
+
+    rainy: Float[np.ndarray, "t t 3"]
+    layer: int  # which of the draws
+    place: tuple[int, int]  # top row and left column
+    first: Float[np.ndarray, "t t 4"] | None
+    carry: Float[np.ndarray, "t t 6"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+    """One program over all tiles of a photo, and the blending of what it says.
+
+    Attributes:
+      plan: where the tiles lie.
+      photo: the rainy photo, padded.
+      layers: pictures that are made: draws.
+      channels: of what is blended.
+      merge: blend their mean in place of all layers.
+    """
+
+    plan: tiling.Plan
+    photo: UInt8[np.ndarray, "h w 3"]
+    layers: int
+    channels: int
+    merge: bool = False
+
+    def rows(
+        self,
+        program: Callable[[Sequence[_Tile]], np.ndarray],
+        at_once: int,
+        first: Rows | None = None,
+        carry: Rows | None = None,
+    ) -> Rows:
+        """Yields completed rows; takes up rows of the first estimate and of the step before."""
+        plan = self.plan
+        blend = tiling.Blend(plan, 1 if self.merge else self.layers, self.channels)
+        firsts = itertools.repeat(None) if first is None else tiling.windows(first, plan)
+        carries = itertools.repeat(None) if carry is None else tiling.windows(carry, plan)
+        for top, seen, carried in zip(plan.rows, firsts, carries, strict=False):
+            rainy = self.photo[top : top + plan.side].astype(np.float32) / 255
+            # Tiles of several draws share a batch, so that small photos fill it too.
+            jobs = [(layer, left) for layer in range(self.layers) for left in plan.columns]
+            for some in (jobs[i : i + at_once] for i in range(0, len(jobs), at_once)):
+                tiles = []
+                for layer, left in some:
+                    columns = slice(left, left + plan.side)
+                    tiles.append(
+                        _Tile(
+                            rainy[:, columns],
+                            layer,
+                            (top, left),
+                            None if seen is None else seen[0][:, columns],
+                            None if carried is None else carried[layer][:, columns],
+                        )
+                    )
+                for (layer, left), tile in zip(some, program(tiles), strict=True):
+                    tile = tile[..., : self.channels]
+                    if self.merge:
+                        layer, tile = 0, tile / self.layers
+                    yield from blend.add(layer, top, left, tile)
+        yield from blend.finish()
 
 
 def to_uint8(photo: Float[np.ndarray, "*n h w 3"]) -> UInt8[np.ndarray, "*n h w 3"]:

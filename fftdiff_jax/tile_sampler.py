@@ -1,7 +1,19 @@
-"""Draws whole tiles of photos: representation, denoiser and sampler as one function to compile."""
+"""Draws tiles of photos: representation, denoiser and sampler as functions to compile.
+
+Whole draws of a tile by itself (`make_tile_sampler`), or step by step (`make_first`, `make_step`),
+so that tiles of one photo can be blended between two steps (restoration.py). What is carried from
+step to step are then photos: an estimate x and a noise n, which stand for the noisy state
+
+    z_t = alpha_t encode(x) + sigma_t (noises.to_state(n)).
+
+Photos can be blended, and crops of them encoded again; states of tiles cannot, for a spectrum
+belongs to its tile. The first step sees no noise, since z_1 shows nothing: it is the same in all
+draws, and the noise of a draw joins it afterwards.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +25,120 @@ from fftdiff_jax import diffusion, noises, sampling, spectra, uncertainty
 from fftdiff_jax.config import Config, SamplingConfig
 from fftdiff_jax.denoiser import predict
 from fftdiff_jax.errors import UserError
+
+FIRST_CHANNELS = 4  # of `make_first`: the photo, and its deviation
+CARRY_CHANNELS = 6  # of `make_step`: the estimate, and the noise
+
+
+def can_be_blended(config: Config) -> bool:
+    """Whether states are those of photos, so that tiles can be blended between steps."""
+    return config.diffusion.noise == "photo" and config.model.prediction == "image_consistent"
+
+
+class _Said(NamedTuple):
+    state: Float[Array, "b h w 6"]  # clean, sampled where estimates are
+    estimate: Float[Array, "b h w 3"]  # the photo that it decodes to
+    photo: Float[Array, "b h w 3"]  # the best one, never sampled
+    deviation: Float[Array, "b h w 1"]  # of its error
+
+
+def _make_denoise(config: Config, sampling_config: SamplingConfig) -> Callable[..., _Said]:
+    """The denoiser as samplers use it: guided, and sampled where that is asked for."""
+    guidance, noise_scale = sampling_config.guidance, sampling_config.noise_scale
+    if guidance != 1.0 and config.diffusion.condition_dropout == 0:
+        raise UserError("sampling.guidance other than 1 wants a model with condition dropout")
+    knows_error = config.model.prediction == "image_consistent"
+    resample = sampling_config.resample and noise_scale > 0 and knows_error
+    representation = spectra.make_representation(config.representation)
+
+    def denoise(params, noisy, rainy, t, shown, deviation, white) -> _Said:
+        times = jnp.full(rainy.shape[:1], t)
+        scale = jnp.full(rainy.shape[:1], noise_scale)
+        said = predict(config, params, noisy, rainy, times, shown, deviation, scale)
+        state, photo = said.state, said.photo
+        if guidance != 1.0:
+            # Ho and Salimans 2022, eq. 6, on the clean state: away from the blind one.
+            nothing = jnp.zeros(rainy.shape[:1], bool)
+            blind = predict(config, params, noisy, rainy, times, shown, deviation, scale, nothing)
+            state = blind.state + guidance * (said.state - blind.state)
+            photo = representation.decode(state, rainy)
+        estimate, error = photo, jnp.exp(said.log_deviation)
+        if resample:
+            noise = uncertainty.colour_noise(white(), said.colour)
+            estimate = photo + noise_scale * error * noise
+            state = representation.encode(estimate, rainy)
+        return _Said(state, estimate, photo, error)
+
+    return denoise
+
+
+def make_first(
+    config: Config, sampling_config: SamplingConfig
+) -> Callable[[PyTree, Array], Float[Array, "b h w 4"]]:
+    """A function (params, rainy) -> the first estimate, not clipped, and its deviation."""
+    denoise = _make_denoise(config, dataclasses.replace(sampling_config, resample=False))
+
+    def first(params: PyTree, rainy: Float[Array, "b h w 3"]) -> Float[Array, "b h w 4"]:
+        noisy = jnp.zeros((*rainy.shape[:-1], spectra.CHANNELS))
+        said = denoise(params, noisy, rainy, 1.0, rainy, jnp.zeros_like(rainy[..., :1]), None)
+        return jnp.concatenate([said.photo, said.deviation], axis=-1)
+
+    return first
+
+
+def make_step(
+    config: Config, sampling_config: SamplingConfig
+) -> Callable[..., Float[Array, "b h w 6"]]:
+    """A function (params, rainy, places, first, carry, key, moment) -> the next carry.
+
+    `moment` holds the number of the step, from 1, and the times before it, of it and after it; any
+    number of steps is the same compiled function. `carry` is not looked at in step 1. In the carry
+    that reaches t = 0 the estimate is the draw, in [0, 1].
+    """
+    schedule = diffusion.make_schedule(config.diffusion.schedule)
+    sampler = sampling.make_sampler(sampling_config.sampler, sampling_config.eta)
+    denoise = _make_denoise(config, sampling_config)
+    representation = spectra.make_representation(config.representation)
+    scale = sampling_config.noise_scale
+
+    def step(params, rainy, places, first, carry, key, moment) -> Float[Array, "b h w 6"]:
+        number, times = moment[0].astype(jnp.int32), moment[1:]
+        before, now, after = (sampling.Level(schedule.alpha(t), schedule.sigma(t)) for t in times)
+        size = (rainy.shape[1], rainy.shape[2])
+        of_start, later = jax.random.split(key)
+        of_noise, of_estimate = jax.random.split(jax.random.fold_in(later, number))
+
+        def white(k):
+            return noises.placed_noise(k, places, size)
+
+        def begin():
+            return jnp.concatenate(
+                [first[..., :3], scale * noises.colour_rain(white(of_start))], axis=-1
+            )
+
+        estimate, noise = jnp.split(jax.lax.cond(number == 1, begin, lambda: carry), 2, axis=-1)
+        last_clean = representation.encode(estimate, rainy)
+        noisy = diffusion.diffuse(last_clean, noises.to_state(noise, rainy), now.alpha, now.sigma)
+        # Draws go by the first estimate, as in training; refining goes by the last one.
+        shown = first[..., :3] if scale > 0 else estimate
+        said = denoise(
+            params, noisy, rainy, times[1], shown, first[..., 3:], lambda: white(of_estimate)
+        )
+        fresh = jnp.zeros_like(noisy)
+        if sampling_config.sampler == "ddpm" or sampling_config.eta > 0:  # else it adds none
+            fresh = scale * noises.turn_noise(white(of_noise), rainy)
+        following = sampler.step(noisy, said.state, last_clean, (before, now, after), fresh)
+        left = (following - after.alpha * said.state) / jnp.maximum(after.sigma, 1e-6)
+        ended = after.sigma == 0
+        return jnp.concatenate(
+            [
+                jnp.where(ended, jnp.clip(said.photo, 0.0, 1.0), said.estimate),
+                jnp.where(ended, 0.0, noises.from_state(left, rainy)),
+            ],
+            axis=-1,
+        )
+
+    return step
 
 
 def make_tile_sampler(
@@ -28,12 +154,9 @@ def make_tile_sampler(
     """
     schedule = diffusion.make_schedule(config.diffusion.schedule)
     sampler = sampling.make_sampler(sampling_config.sampler, sampling_config.eta)
-    guidance, noise_scale = sampling_config.guidance, sampling_config.noise_scale
-    if guidance != 1.0 and config.diffusion.condition_dropout == 0:
-        raise UserError("sampling.guidance other than 1 wants a model with condition dropout")
+    noise_scale = sampling_config.noise_scale
+    denoise_with = _make_denoise(config, sampling_config)
     independent = config.diffusion.noise == "independent"
-    knows_error = config.model.prediction == "image_consistent"
-    resample = sampling_config.resample and noise_scale > 0 and knows_error
     representation = spectra.make_representation(config.representation)
 
     def restore(
@@ -53,30 +176,15 @@ def make_tile_sampler(
             return noises.turn_noise(white(k), rainy)
 
         def denoise(noisy, t, memory, k):
-            times = jnp.full(rainy.shape[:1], t)
-            scale = jnp.full(rainy.shape[:1], noise_scale)
-            seen_before = memory.shown, memory.deviation
-            said = predict(config, params, noisy, rainy, times, *seen_before, scale)
-            state = said.state
-            if guidance != 1.0:
-                # Ho and Salimans 2022, eq. 6, on the clean state: away from the blind one.
-                nothing = jnp.zeros(rainy.shape[:1], bool)
-                blind = predict(config, params, noisy, rainy, times, *seen_before, scale, nothing)
-                state = blind.state + guidance * (said.state - blind.state)
-                photo = representation.decode(state, rainy)
-            else:
-                photo = said.photo
-            if resample:
-                error = jnp.exp(said.log_deviation) * uncertainty.colour_noise(
-                    white(k), said.colour
-                )
-                state = representation.encode(photo + noise_scale * error, rainy)
+            said = denoise_with(
+                params, noisy, rainy, t, memory.shown, memory.deviation, lambda: white(k)
+            )
             # Draws go by the first estimate, as in training; refining goes by the last one.
             keep = (t < 1.0) & (noise_scale > 0)
-            shown = jnp.where(keep, memory.shown, photo)
-            deviation = jnp.where(keep, memory.deviation, jnp.exp(said.log_deviation))
+            shown = jnp.where(keep, memory.shown, said.photo)
+            deviation = jnp.where(keep, memory.deviation, said.deviation)
             seen = representation.decode(noisy, rainy) if trajectory else rainy
-            return sampling.Estimate(state, _Memory(shown, deviation, photo, seen))
+            return sampling.Estimate(said.state, _Memory(shown, deviation, said.photo, seen))
 
         start, later = jax.random.split(key)
         last, path = sampling.sample(

@@ -10,11 +10,15 @@ Finished rows leave at once: what is held is one row of tiles, whatever the phot
 
 from __future__ import annotations
 
+import collections
 import itertools
 from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float, UInt8
+
+# (top, rows of several pictures), from top to bottom.
+Rows = Iterator[tuple[int, Float[np.ndarray, "n r w c"]]]
 
 SIDES = (128, 192, 384)  # of the square tiles, in pixels
 OVERLAP = 32  # pixels that neighbouring tiles share at least
@@ -69,40 +73,78 @@ def pad(photo: UInt8[np.ndarray, "h w 3"], side: int, stride: int) -> UInt8[np.n
     return np.pad(photo, ((0, rows), (0, columns), (0, 0)), mode="symmetric")
 
 
+class Plan:
+    """Where the tiles of one photo lie.
+
+    Attributes:
+      side: of the tiles.
+      height, width: of the photo once it is padded.
+      rows, columns: starts of the tiles, and each one's blending weights.
+    """
+
+    def __init__(self, height: int, width: int, side: int, stride: int) -> None:
+        """Of a photo of height x width pixels."""
+        self.side = side
+        self.height, self.width = (padded_length(n, side, stride) for n in (height, width))
+        self.rows = tile_weights(self.height, side, stride)
+        self.columns = tile_weights(self.width, side, stride)
+
+
 class Blend:
     """Adds up weighted tiles, row of tiles after row of tiles, and gives rows that are complete."""
 
-    def __init__(self, layers: int, height: int, width: int, side: int, stride: int) -> None:
-        """`layers` photos of height x width are blended at a time."""
-        self._size = height, width
-        self._side = side
-        padded = [padded_length(length, side, stride) for length in (height, width)]
-        self.rows, self.columns = (tile_weights(length, side, stride) for length in padded)
-        self._sum = np.zeros((layers, side, padded[1], 3), np.float32)
+    def __init__(self, plan: Plan, layers: int, channels: int) -> None:
+        """`layers` pictures of a padded photo's size are blended at a time."""
+        self._plan = plan
+        self._sum = np.zeros((layers, plan.side, plan.width, channels), np.float32)
         self._top = 0
 
-    def add(
-        self, layer: int, row: int, column: int, tile: Float[np.ndarray, "t t 3"]
-    ) -> Iterator[tuple[int, Float[np.ndarray, "n r w 3"]]]:
+    def add(self, layer: int, row: int, column: int, tile: Float[np.ndarray, "t t c"]) -> Rows:
         """Adds the tile at (row, column); rows of tiles come from top to bottom.
 
-        Yields (top, rows of all layers) where the tile's row says that rows above are complete;
-        they must be used before the next call.
+        Yields (top, rows of all layers) where the tile's row says that rows above are complete.
         """
-        if row > self._top:
-            yield self._top, self._complete(row - self._top)
-            done = row - self._top
+        done = row - self._top
+        if done > 0:
+            yield self._top, self._sum[:, :done].copy()
             kept = self._sum[:, done:].copy()
             self._sum[:, : kept.shape[1]] = kept
             self._sum[:, kept.shape[1] :] = 0
             self._top = row
-        weights = self.rows[row][:, None, None] * self.columns[column][None, :, None]
-        self._sum[layer, :, column : column + self._side] += tile * weights
+        plan = self._plan
+        weights = plan.rows[row][:, None, None] * plan.columns[column][None, :, None]
+        self._sum[layer, :, column : column + plan.side] += tile * weights
 
-    def finish(self) -> Iterator[tuple[int, Float[np.ndarray, "n r w 3"]]]:
+    def finish(self) -> Rows:
         """Yields what is left when all tiles are added."""
-        yield self._top, self._complete(self._side)
+        yield self._top, self._sum
 
-    def _complete(self, rows: int) -> Float[np.ndarray, "n r w 3"]:
-        height, width = self._size
-        return self._sum[:, : min(rows, height - self._top), :width]
+
+def shared(rows: Rows, count: int) -> list[Rows]:
+    """The same rows for `count` readers; held until the slowest has read them, and no longer.
+
+    (itertools.tee frees what has been read in blocks of some fifty.)
+    """
+    waiting: list[collections.deque] = [collections.deque() for _ in range(count)]
+
+    def reader(own: collections.deque) -> Rows:
+        while True:
+            if not own:
+                some = next(rows, None)
+                if some is None:
+                    return
+                for queue in waiting:
+                    queue.append(some)
+            yield own.popleft()
+
+    return [reader(own) for own in waiting]
+
+
+def windows(rows: Rows, plan: Plan) -> Iterator[Float[np.ndarray, "n t w c"]]:
+    """For each row of tiles all pixels of its rows, as soon as they have come."""
+    first, held = next(rows)
+    for start in plan.rows:
+        held, first = held[:, start - first :], start
+        while held.shape[1] < plan.side:
+            held = np.concatenate([held, next(rows)[1]], axis=1)
+        yield held[:, : plan.side]

@@ -54,6 +54,11 @@ def colour_noise(
     return spectra.to_photo(gains * spectra.to_spectrum(white)) @ noises.GREY_AND_COLOUR.T
 
 
+def at_least(log_deviation: Float[Array, "b h w 1"]) -> Float[Array, "b h w 1"]:
+    """The logarithm of sqrt(s^2 + `LEAST_DEVIATION`^2)."""
+    return 0.5 * jnp.logaddexp(2 * log_deviation, 2 * math.log(LEAST_DEVIATION))
+
+
 def deviation_loss(
     error: Float[Array, "b h w 3"], log_deviation: Float[Array, "b h w 1"]
 ) -> Float[Array, " b"]:

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,24 +10,24 @@ from jax import monitoring
 from scipy import ndimage
 from skimage import data
 
-from fftdiff_jax import noises, restoration, spectra, tiling
+from fftdiff_jax import noises, restoration, spectra, tile_sampler, tiling
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.metrics import score_photos
+from fftdiff_jax.restoration import Restorer
 
 
 @pytest.mark.parametrize("size", [(16, 16), (1, 1), (1, 300), (255, 257), (300, 700)])
 def test_tiles_of_an_untouched_photo_blend_to_the_photo(size, rng, tiny_restorer):
     """With a network that changes nothing the whole path returns the photo itself."""
     photo = rng.integers(0, 256, (*size, 3), np.uint8)
-    restorer = fresh(tiny_restorer)
-    same = lambda params, rainy, places, key: rainy  # noqa: E731
-    restorer._compile = lambda config: same
+    restorer = unchanging(tiny_restorer)
     np.testing.assert_array_equal(restorer(photo), photo)
     np.testing.assert_array_equal(restorer(photo, draws=3, bits=16), photo.astype(np.uint16) * 257)
     np.testing.assert_array_equal(restorer.sample(photo, draws=3), np.stack([photo] * 3))
-    restored, spread = restorer.with_spread(photo, draws=2)
-    np.testing.assert_array_equal(restored, photo)
-    assert spread.max() < 1e-6
+    for steps in (1, 2, 5):
+        restored, spread = restorer.with_spread(photo, draws=2, steps=steps)
+        np.testing.assert_array_equal(restored, photo)
+        assert spread.max() < 1e-6
 
 
 def test_overlapping_crops_of_one_noise_photo_decode_alike(rng):
@@ -52,6 +53,27 @@ def fresh(restorer):
     return restoration.Restorer(restorer.params, restorer.config)
 
 
+def unchanging(restorer, seen=None):
+    """A restorer whose programs return what they are given; `seen` hears of their tiles."""
+    restorer = fresh(restorer)
+
+    def first(params, rainy):
+        if seen is not None:
+            seen.append(("first", rainy.shape))
+        return np.concatenate([rainy, np.ones_like(rainy[..., :1])], axis=-1)
+
+    def step(params, rainy, places, first, carry, key, moment):
+        if seen is not None:
+            seen.append(("step", rainy.shape))
+        np.testing.assert_allclose(first[..., :3], rainy, atol=1e-6)
+        if moment[0] > 1:
+            np.testing.assert_allclose(carry[..., :3], rainy, atol=1e-6)
+        return np.concatenate([first[..., :3], rainy], axis=-1)
+
+    restorer._compile = lambda part, steps: {"first": first, "step": step}[part]
+    return restorer
+
+
 @pytest.mark.parametrize(("steps", "closest"), [(1, 60), (4, 50)])
 def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, steps, closest):
     """Seams are the commonest complaint about tools that work by tiles."""
@@ -66,8 +88,8 @@ def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, steps, closest)
         assert value == pytest.approx(score_photos(whole, photo)[name], abs=0.1)
 
 
-def test_tiles_agree_where_they_are_blended(tiny_restorer, monkeypatch):
-    """What a tile says of a pixel is what its neighbour says of it, after one step and refined."""
+def test_tiles_agree_where_they_are_blended(monkeypatch):
+    """What a tile says of a pixel is what its neighbour says of it: one step, refined, drawn."""
     seen = {}
     add = tiling.Blend.add
 
@@ -80,48 +102,68 @@ def test_tiles_agree_where_they_are_blended(tiny_restorer, monkeypatch):
     photo = data.astronaut()[:128, 100:324]
     columns = list(tiling.tile_weights(224, 128, 4))
     unused = (columns[0] + 128 - columns[1] - tiling.FADE) // 2
-    for steps, largest in ((1, 1), (4, 1)):
-        fresh(tiny_restorer).with_sampling(noise_scale=0.0).sample_float(photo, steps=steps)
+    for steps, scale in ((1, 1.0), (4, 0.0), (4, 1.0)):
+        restorer = Restorer.pretrained().with_sampling(noise_scale=scale)
+        restorer.sample_float(photo, steps=steps, draws=1)
         one, other = (seen[column] for column in columns)
         first = columns[1] + unused
         difference = one[:, first : first + tiling.FADE] - other[:, unused : unused + tiling.FADE]
-        assert 255 * np.sqrt(np.square(difference).mean()) < largest
+        assert 255 * np.sqrt(np.square(difference).mean()) < 1
 
 
-def test_memory_is_that_of_a_row_of_tiles(tiny_restorer):
+def test_memory_is_that_of_a_row_of_tiles(tiny_restorer, monkeypatch):
     """Beside the photo and the result, a high photo needs no more than a flat one."""
-    restorer = fresh(tiny_restorer)
-    restorer._compile = lambda config: lambda params, rainy, places, key: rainy
+    monkeypatch.setattr(tiling, "SIDES", (128,))
+    restorer = unchanging(tiny_restorer)
     peaks = []
-    for height in (400, 2000):
+    for height in (900, 3000):
         photo = np.full((height, 200, 3), 7, np.uint8)
         tracemalloc.start()
-        restored, spread = restorer.with_spread(photo, draws=3)
+        restored, spread = restorer.with_spread(photo, draws=2, steps=3)
         peaks.append(tracemalloc.get_traced_memory()[1] - restored.nbytes - spread.nbytes)
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0]
 
 
 def test_nothing_is_computed_twice_to_fill_a_batch(tiny_restorer, monkeypatch):
-    restorer = fresh(tiny_restorer)
+    seen = []
+    restorer = unchanging(tiny_restorer, seen)
     assert restorer._tiles_at_once == 1  # on a CPU
-    tiles = []
+    restorer(np.zeros((321, 481, 3), np.uint8), draws=2, steps=3)
+    # The first step once for both draws, then two steps of each.
+    shape = (1, 1, 192, 192, 3)
+    assert seen.count(("first", shape)) == 6
+    assert seen.count(("step", shape)) == 2 * 2 * 6
+    assert len(seen) == 30
 
-    def count(params, rainy, places, key):
-        tiles.append(rainy.shape)
-        return rainy
 
-    restorer._compile = lambda config: count
-    restorer(np.zeros((321, 481, 3), np.uint8), draws=2)
-    assert tiles == [(1, 1, 192, 192, 3)] * 12
+@pytest.mark.parametrize(
+    ("changes", "closest"),
+    [
+        ({"noise_scale": 0.0}, 1e-3),
+        ({}, 1e-3),
+        ({"sampler": "dpm_solver"}, 1e-3),
+        ({"sampler": "ddpm", "noise_scale": 0.0}, 1e-3),
+    ],
+)
+def test_steps_of_one_tile_are_those_of_the_scanned_sampler(changes, closest, tiny_restorer):
+    """Between steps photos are carried, not states; a tile that nothing is blended with tells."""
+    photo = data.astronaut()[:128, 100:228]
+    restorer = fresh(tiny_restorer).with_sampling(steps=3, **changes)
+    found = restorer.sample_float(photo, draws=1)
+    config = restorer.config
+    scan = tile_sampler.make_tile_sampler(config, config.sampling)
+    rainy = jnp.asarray(photo[None], jnp.float32) / 255
+    scanned = jax.jit(scan)(restorer.params, rainy, jnp.zeros((1, 3), int), jax.random.key(0))
+    assert np.abs(found - np.asarray(scanned)).max() < closest
 
 
 def test_a_full_batch_and_the_rest_give_what_single_tiles_give(rng, tiny_restorer, monkeypatch):
     """As on a GPU, where several tiles are computed at once and the last batch is filled up."""
     photo = rng.integers(0, 256, (130, 300, 3), np.uint8)
-    single = fresh(tiny_restorer).sample_float(photo, draws=2, steps=1)
+    single = fresh(tiny_restorer).sample_float(photo, draws=2, steps=2)
     monkeypatch.setattr(restoration, "TILES_AT_ONCE", {"cpu": 5})
-    several = fresh(tiny_restorer).sample_float(photo, draws=2, steps=1)
+    several = fresh(tiny_restorer).sample_float(photo, draws=2, steps=2)
     np.testing.assert_allclose(several, single, atol=2e-4)
 
 

@@ -1,5 +1,8 @@
 """Where tiles lie, how they blend, and the noise they start from."""
 
+import itertools
+import weakref
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,21 +69,58 @@ def test_untouched_tiles_blend_to_the_photo_in_rows_from_top_to_bottom(height, w
     photos = np.random.default_rng(seed).integers(0, 256, (layers, height, width, 3), np.uint8)
     side, stride = tiling.choose_side(height, width), 8
     padded = [tiling.pad(photo, side, stride) for photo in photos]
-    blend = tiling.Blend(layers, height, width, side, stride)
+    plan = tiling.Plan(height, width, side, stride)
+    blend = tiling.Blend(plan, layers, 3)
     whole, following = np.zeros(photos.shape), 0
 
     def take(pieces):
         nonlocal following
         for top, rows in pieces:
             assert top == following
-            whole[:, top : top + rows.shape[1]] = rows
             following += rows.shape[1]
+            inside = rows[:, : max(height - top, 0), :width]
+            whole[:, top : top + inside.shape[1]] = inside
 
-    for row in blend.rows:
+    for row in plan.rows:
         for layer in range(layers):
-            for column in blend.columns:
+            for column in plan.columns:
                 tile = padded[layer][row : row + side, column : column + side]
                 take(blend.add(layer, row, column, tile.astype(np.float32) / 255))
     take(blend.finish())
-    assert following == height
+    assert following == plan.height
     np.testing.assert_array_equal(np.round(whole * 255), photos)
+
+
+@settings(max_examples=50, deadline=None)
+@given(height=st.integers(1, 1500), stride=st.sampled_from([4, 8, 16]), seed=st.integers(0, 99))
+def test_windows_hold_the_rows_of_their_tiles_however_they_come(height, stride, seed):
+    rng = np.random.default_rng(seed)
+    plan = tiling.Plan(height, 20, 128, stride)
+    photo = rng.random((2, plan.height, 3, 4), np.float32)
+    cuts = np.sort(rng.choice(np.arange(1, plan.height), min(12, plan.height - 1), replace=False))
+    edges = [0, *cuts, plan.height]
+    rows = ((a, photo[:, a:b]) for a, b in itertools.pairwise(edges))
+    found = list(zip(plan.rows, tiling.windows(rows, plan), strict=True))
+    assert len(found) == len(plan.rows)
+    for start, window in found:
+        np.testing.assert_array_equal(window, photo[:, start : start + 128])
+
+
+def test_shared_rows_are_read_once_and_forgotten(rng):
+    """Two readers, one of them late, get the same rows; what both have read is not kept."""
+    made = []
+
+    def rows():
+        for i in range(50):
+            made.append(np.full((1, 1, 1, 1), float(i), np.float32))
+            yield i, made[-1]
+
+    quick, slow = tiling.shared(rows(), 2)
+    first = [next(quick) for _ in range(3)]
+    assert len(made) == 3
+    again = [next(slow) for _ in range(3)]
+    assert all(a is b for (_, a), (_, b) in zip(first, again, strict=True))
+    kept = weakref.ref(made[0])
+    del first, again, made[0]
+    assert kept() is None
+    assert len(list(quick)) == len(list(slow)) == 47

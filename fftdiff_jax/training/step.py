@@ -145,9 +145,15 @@ def mean_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[A
 
     What minimises it is the mean of the clean photo, which draws need (L1 would give the median).
     The division keeps it in the units of L1 at every noise level (Seitzer et al. 2022, eq. 5).
+    Beyond three deviations it grows like L1 as well (Huber 1964), so that a few states that decode
+    to nothing like the photo do not shout the others down.
     """
     deviation = jax.lax.stop_gradient(_deviation(prediction))
-    return jnp.mean(jnp.square(prediction.photo - clean) / deviation, axis=(1, 2, 3))
+    error = jnp.abs(prediction.photo - clean)
+    loss = jnp.where(
+        error < 3 * deviation, jnp.square(error) / deviation, 6 * error - 9 * deviation
+    )
+    return jnp.mean(loss, axis=(1, 2, 3))
 
 
 def error_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
@@ -159,7 +165,7 @@ def error_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[
 
 
 def _deviation(prediction: Prediction) -> Float[Array, "b h w 1"]:
-    return jnp.maximum(jnp.exp(prediction.log_deviation), uncertainty.LEAST_DEVIATION)
+    return jnp.exp(prediction.log_deviation)
 
 
 def consistent_loss(
