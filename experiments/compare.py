@@ -7,6 +7,11 @@ A recipe is a configuration file, or one entry of a file that defines get_sweep(
 (--sweep). Overrides with --config.FIELD hold for all of them: the same steps, batches and seeds, so
 the same data in the same order. --minutes gives every recipe the same training time instead: its
 step is timed first, and its number of steps follows. What is trained or scored already is kept.
+--checkpoints adds weights that are there already, in every way of sampling, without training:
+
+    python -m experiments.compare --checkpoints=pretrained --manifest=rain800.csv \
+        --output=ways --steps=1,2,4,8 --noise_scales=0,1 --draws=8
+
 --redraw makes table and figure anew from results.json.
 """
 
@@ -17,7 +22,7 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -25,8 +30,17 @@ from experiments import _cli, _config
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from jaxtyping import PyTree
+
+    from fftdiff_jax.restoration import Restorer
+
 _RECIPES = flags.DEFINE_list("recipes", [], "configuration files, or names of them")
 _SWEEP = flags.DEFINE_string("sweep", None, "a file that defines get_sweep() -> {name: Config}")
+_CHECKPOINTS = flags.DEFINE_list(
+    "checkpoints", [], "weights to score as they are: runs, files, or 'pretrained'"
+)
+_MANIFEST = flags.DEFINE_string("manifest", None, "the CSV whose val pairs score --checkpoints")
 _OUTPUT = flags.DEFINE_string("output", None, "folder for runs, results.json, table.md, figure.png")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "training seeds, each one a run")
 _STEPS = flags.DEFINE_list("steps", ["1"], "step counts to sample with")
@@ -54,8 +68,14 @@ def main() -> int:
     rows = json.loads(results.read_text()) if results.exists() else []
     if not _REDRAW.value:
         recipes = _recipes()
-        print(f"comparing {', '.join(recipes)} into {output}", flush=True)
+        openers = {path: _cli.restorer_opener(_path(path)) for path in _CHECKPOINTS.value}
+        if not recipes and not openers:
+            raise UserError("nothing to compare; give --recipes, --sweep or --checkpoints")
+        print(f"comparing {', '.join([*recipes, *openers])} into {output}", flush=True)
         _cli.prepare_jax(_COMPILATION_CACHE.value)
+        for path, opener in openers.items():
+            rows = _merge(rows, _score_checkpoint(path, opener()))
+            _write(results, rows)
         for name, recipe in recipes.items():
             for seed in _SEEDS.value:
                 training = dataclasses.replace(recipe.training, seed=int(seed))
@@ -73,14 +93,30 @@ def _recipes() -> dict[str, Config]:
     if _SWEEP.value:
         for name, recipe in _config.load_sweep(_SWEEP.value, _OVERRIDES).items():
             found[name] = recipe
-    if not found:
-        raise UserError("nothing to compare; give --recipes or --sweep (see --help)")
     return found
+
+
+def _path(checkpoint: str) -> str | None:
+    return None if checkpoint == "pretrained" else checkpoint
+
+
+def _score_checkpoint(path: str, restorer: Restorer) -> list[dict[str, Any]]:
+    """Scores weights as they are, in every way of sampling."""
+    from fftdiff_jax.unet import count_parameters
+
+    manifest = _cli.require("manifest", _MANIFEST.value)
+    about = {
+        "recipe": Path(path).stem,
+        "seed": restorer.config.training.seed,
+        "training_steps": restorer.step,
+        "training_seconds": 0.0,  # not known of weights that are there
+        "parameters": count_parameters(restorer.params),
+    }
+    return _score(about, restorer.params, restorer.config, manifest)
 
 
 def _run(name: str, config: Config, output: Path) -> list[dict[str, Any]]:
     """Trains one recipe with one seed, or takes the run that is there, and scores it."""
-    from fftdiff_jax import screening
     from fftdiff_jax.training.checkpoints import load_weights
     from fftdiff_jax.training.loop import train
     from fftdiff_jax.unet import count_parameters
@@ -95,17 +131,24 @@ def _run(name: str, config: Config, output: Path) -> list[dict[str, Any]]:
     train(config, folder, progress=_PROGRESS.value)
     seconds = time.perf_counter() - begin
     params, config, _ = load_weights(folder)
-    crops = screening.load_crops(
-        _cli.read_pairs(config.data.manifest, "val"), _CROP.value, _LIMIT.value
-    )
     about = {
         "recipe": name,
         "seed": config.training.seed,
         "training_steps": config.training.steps,
         "training_seconds": round(seconds, 1),
         "parameters": count_parameters(params),
-        "crops": len(crops.clean),
     }
+    return _score(about, params, config, config.data.manifest)
+
+
+def _score(
+    about: dict[str, Any], params: PyTree, config: Config, manifest: str
+) -> list[dict[str, Any]]:
+    """A row for the rainy crops, and one for every way of sampling."""
+    from fftdiff_jax import screening
+
+    crops = screening.load_crops(_cli.read_pairs(manifest, "val"), _CROP.value, _LIMIT.value)
+    about = {**about, "crops": len(crops.clean)}
     rainy = screening.score_crops(crops.rainy.astype("float32") / 255, crops.clean)
     rows = [{**about, "recipe": "rainy", "steps": 0, "draws": 1, "noise_scale": 0.0, **rainy}]
     for steps, scale, draws in _ways():

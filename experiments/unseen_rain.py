@@ -77,9 +77,9 @@ def draw_rain(
             ends = [(x - dx, y - dy), (x + dx, y + dy)]
             draw.line(ends, fill=int(share * strength), width=thickness)
     small = sheet.resize((width, height), Image.Resampling.BOX)
-    share = np.asarray(small, np.float32)[..., None] / 255
+    covered = np.asarray(small, np.float32)[..., None] / 255
     light = rng.uniform(200, 255)
-    return np.clip(clean + share * (light - 0.5 * clean) + 0.5, 0, 255).astype(np.uint8)
+    return np.clip(clean + covered * (light - 0.5 * clean) + 0.5, 0, 255).astype(np.uint8)
 
 
 def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h w 3"]:

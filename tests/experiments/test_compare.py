@@ -70,6 +70,17 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
     assert again.returncode == 0, again.stderr
     assert (pairs / "out" / "table.md").read_text() == table
 
+    # Weights that are there already, in the same ways: the same scores.
+    ready = ("--checkpoints=out/drawn-0", "--manifest=pairs.csv", *flags[2:7])
+    scored = commands.run(pairs, "compare", "--output=ready", *ready)
+    assert scored.returncode == 0, scored.stderr
+    found = {
+        (row["steps"], row["noise_scale"]): row
+        for row in json.loads((pairs / "ready" / "results.json").read_text())
+    }
+    assert found[2, 1.0]["psnr_y"] == pytest.approx(drawn["psnr_y"], abs=1e-3)
+    assert found[2, 1.0]["training_steps"] == 4
+
 
 def test_nothing_to_compare_is_one_line(tmp_path):
     assert "give --recipes" in commands.refusal(commands.run(tmp_path, "compare", "--output=out"))
