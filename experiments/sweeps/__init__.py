@@ -1,0 +1,1 @@
+"""Sets of recipes to be compared: files that define get_sweep() -> {name: Config}."""
