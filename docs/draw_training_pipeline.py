@@ -46,7 +46,8 @@ def shapes(config: Config) -> dict[str, str]:
     state = jax.eval_shape(representation.encode, photo, photo)
     times = jax.ShapeDtypeStruct((batch,), jnp.float32)
     denoiser = Denoiser(config)
-    arguments = (state, photo, times, photo, times)
+    deviation = jax.ShapeDtypeStruct((batch, side, side, 1), jnp.float32)
+    arguments = (state, photo, times, photo, deviation, times)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(denoiser.init, key, *arguments)
 
@@ -61,6 +62,7 @@ def shapes(config: Config) -> dict[str, str]:
         "state": state.shape,
         "entry": (*photo.shape[:3], variables["params"]["unet"]["entry"]["kernel"].shape[2]),
         "estimate": prediction.photo.shape,
+        "deviation": prediction.log_deviation.shape,
         "clean state": prediction.state.shape,
         "unet": inner["unet/__call__"][0].picture.shape,
     }
@@ -115,13 +117,16 @@ def _training(
 def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> None:
     note = f"{config.model.prediction.replace('_', '-')}, {sizes['parameters']} parameters"
     _band(ax, 2.82, 2.8, DENOISER, "Denoiser", note)
-    ax.text(0.5, 4.35, "z$_t$\nt, y", fontsize=9, ha="center", va="center")
+    remembers = config.model.self_conditioning
+    given = "z$_t$\nt, y" + ("\ne, s" if remembers else "")
+    ax.text(0.5, 4.35, given, fontsize=9, ha="center", va="center")
     _arrow(ax, (0.68, 4.35), (1.35, 4.35), "decode")
     _picture(ax, 1.45, 3.75, decoded, "what it decodes to", 1.15)
-    seen = "y + \u03b1(it \u2212 y),  y"
-    seen += ",  last estimate" if config.model.self_conditioning else ""
-    ax.text(2.02, 3.46, seen, fontsize=7, ha="center")
-    ax.text(2.02, 3.28, sizes["entry"], ha="center", **MONO)
+    if remembers:
+        gain = "b = e + gain \u00d7 (what it shows beyond e)\nthe gain is large where s is"
+        ax.text(2.02, 3.32, gain, fontsize=7, ha="center")
+    seen = "b, y" + (", e" if remembers else "")
+    ax.text(2.02, 3.14, f"{seen}:  {sizes['entry']}", ha="center", **MONO)
     _arrow(ax, (2.7, 4.35), (3.3, 4.35))
     count = len(config.model.widths)
     for i in range(count):
@@ -135,9 +140,10 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     ax.text(middle, 3.36, steps, ha="center", **MONO)
     ax.text(middle, 3.14, f"out {sizes['unet']}", ha="center", **MONO)
     end = 3.4 + 0.42 * (2 * count - 1)
-    _arrow(ax, (end, 4.35), (end + 0.55, 4.35), "+ y")
+    _arrow(ax, (end, 4.35), (end + 0.55, 4.35), "+ b")
     _block(ax, end + 0.65, 3.95, 1.0, 0.8, "clean photo", "white")
     ax.text(end + 1.15, 3.76, sizes["estimate"], ha="center", **MONO)
+    ax.text(end + 1.15, 3.6, f"deviation s {sizes['deviation']}", ha="center", **MONO)
     _arrow(ax, (end + 1.7, 4.35), (end + 2.3, 4.35), "encode")
     _block(ax, end + 2.38, 3.95, 1.0, 0.8, "clean state", "white")
     ax.text(end + 2.88, 3.76, sizes["clean state"], ha="center", **MONO)
@@ -146,11 +152,15 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     weights = (config.diffusion.spectrum_weight, config.diffusion.perceptual_weight)
     used = [term for term, weight in zip(terms, weights, strict=True) if weight]
     loss = " + ".join(["L1 of photos", *used])
-    ax.text(end + 0.55, 5.2, "training:", fontsize=8, style="italic", color=parts.RAINY)
-    ax.text(end + 0.55, 4.98, loss, fontsize=7.5, color=parts.RAINY)
+    ax.text(end + 0.55, 5.3, "training:", fontsize=8, style="italic", color=parts.RAINY)
+    if config.diffusion.noisiest_share < 1:
+        loss += ";\nof noisy states: squared error over s"
+    ax.text(end + 0.55, 5.22, loss, fontsize=7.5, color=parts.RAINY, va="top")
     ax.annotate("", (end + 1.15, 4.93), (end + 1.15, 4.77), arrowprops=_style(parts.RAINY))
-    ax.text(end + 0.55, 3.3, "sampling: back to the sampler,\nuntil the last step's photo",
-            fontsize=7.5, va="center", color=parts.SPREAD)  # fmt: skip
+    goes = "sampling: back to the sampler; the last step's photo is the draw"
+    if remembers:
+        goes += ",\nthe first one's (t = 1, e = y) is e of all others, its deviation their s"
+    ax.text(end - 0.2, 3.14, goes, fontsize=7, va="center", color=parts.SPREAD)
 
 
 def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, restored: Any) -> None:
@@ -182,11 +192,12 @@ def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, resto
         ax.text(8.65, 0.54, "height\u00d7width\u00d73", ha="center", **MONO)
     else:
         _picture(ax, 8.05, 0.72, restored, "restored", 1.2, below="height\u00d7width\u00d73")
-    ax.text(9.3, 0.25, "several draws: their mean and spread", fontsize=8, ha="right")
+    several = "tiles are blended after every step; several draws, in pairs of opposite noise: "
+    ax.text(9.3, 0.25, f"{several}their mean and spread", fontsize=8, ha="right")
 
 
 def _steps(config: Config) -> str:
-    return f"{config.sampling.steps} step{'s' * (config.sampling.steps > 1)}, one scan"
+    return f"{config.sampling.steps} step{'s' * (config.sampling.steps > 1)}"
 
 
 def _number(value: float) -> str:

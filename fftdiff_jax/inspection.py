@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from fftdiff_jax import calibration, diffusion, noises, spectra
+from fftdiff_jax import draws as drawing
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restoration import Restorer
@@ -105,12 +106,16 @@ def errors(
     """What `plots.error_by_frequency` draws: of the rainy photo, of the draws' mean, their spread.
 
     Returns:
-      The rings' edges, and the mean squares in them; the spread is the draws' own variance.
+      The rings' edges, and the mean squares in them; the spread is the variance of one draw.
+
+    Raises:
+      UserError: fewer than two draws.
     """
     truth, before, mean = clean / np.float32(255), rainy / np.float32(255), draws.mean(axis=0)
     power = calibration.power_by_frequency
-    spread = sum(power(draw - mean) for draw in draws) / max(len(draws) - 1, 1)
-    return calibration.FREQUENCIES, power(before - truth), power(mean - truth), np.asarray(spread)
+    found = np.concatenate(drawing.deviations(draws))
+    spread = np.sum([power(part) for part in found], axis=0)
+    return calibration.FREQUENCIES, power(before - truth), power(mean - truth), spread
 
 
 def rain_by_frequency(

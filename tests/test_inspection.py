@@ -76,6 +76,15 @@ def test_errors_follow_parseval(pair, rng):
     assert before[1:].mean() > after[1:].mean()
 
 
+def test_the_spread_of_a_pair_of_opposite_noise_is_not_counted_twice(pair, rng):
+    """Draws 2k and 2k + 1 are not independent: their own difference says how far each one lies."""
+    clean, rainy = (photo[:64, :64] for photo in pair)
+    away = rng.normal(0, 0.1, clean.shape)
+    draws = np.stack([clean / 255 + away, clean / 255 - away])
+    spread = inspection.errors(clean, rainy, draws)[3]
+    assert np.mean(spread[1:]) == pytest.approx(0.01, rel=0.1)
+
+
 def test_the_middle_is_the_middle():
     photo = np.arange(9 * 7 * 3, dtype=np.uint8).reshape(9, 7, 3)
     np.testing.assert_array_equal(inspection.middle(photo, 3), photo[3:6, 2:5])

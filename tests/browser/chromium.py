@@ -95,13 +95,24 @@ class Page:
             raise RuntimeError(found["exceptionDetails"].get("exception", found))
         return found["result"].get("value")
 
-    def centre(self, selector: str) -> tuple[float, float, float]:
-        """Scrolls an element into sight; its middle and its width, in pixels of the window."""
-        box = self.value(
+    def centre(self, selector: str, seconds: float = 60) -> tuple[float, float, float]:
+        """Scrolls an element into sight; its middle and its width, in pixels of the window.
+
+        Waits until it is there and lies still: a page that is being built moves what is on it.
+        """
+        place = (
             f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
-            "return [b.x + b.width / 2, b.y + b.height / 2, b.width]; })()"
+            "if (!e) return null; e.scrollIntoView({block: 'center', behavior: 'instant'});"
+            "const b = e.getBoundingClientRect();"
+            "return b.width && [b.x + b.width / 2, b.y + b.height / 2, b.width]; })()"
         )
+        end = time.monotonic() + seconds
+        before, box = None, self.value(place)
+        while not box or box != before:
+            if time.monotonic() > end:
+                raise TimeoutError(f"not there, or not still, within {seconds} s: {selector}")
+            time.sleep(0.1)
+            before, box = box, self.value(place)
         return box[0], box[1], box[2]
 
     def mouse(self, kind: str, x: float, y: float, *, pressed: bool = True) -> None:
@@ -113,7 +124,8 @@ class Page:
         )  # fmt: skip
 
     def click(self, selector: str) -> None:
-        """Presses and releases the mouse in the middle of an element."""
+        """Presses and releases the mouse in the middle of an element, once it is there."""
+        self.wait(f"document.querySelector({json.dumps(selector)})", 60)
         x, y, _ = self.centre(selector)
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)

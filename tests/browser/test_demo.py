@@ -25,7 +25,7 @@ pytestmark = pytest.mark.browser
 
 # Gradio's own client says this whenever it closes a stream of events; it means nothing.
 HARMLESS = "Method not implemented."
-SECONDS = 120
+SECONDS = 25
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,9 @@ def address(tmp_path_factory, tiny_restorer) -> Iterator[str]:
 @pytest.fixture
 def demo(page: Page, address: str) -> Page:
     page.open(address)
-    page.wait("document.querySelector('#photo input[type=file]')", SECONDS)
+    # Gradio builds the page piece by piece, in no order that it promises.
+    for part in ("#photo input[type=file]", "#steps input[type=number]", "#restore", "#line"):
+        page.wait(f"document.querySelector('{part}')", SECONDS)
     return page
 
 
@@ -121,7 +123,10 @@ def test_a_photo_is_restored_and_compared(demo: Page, files: Path, tmp_path: Pat
     set_slider(demo, "draws", 3)
     demo.click("#restore")
     demo.wait("document.querySelectorAll('#after img').length === 2", SECONDS)
-    demo.wait("[...document.querySelectorAll('#after img')].every(e => e.naturalWidth === 128)")
+    demo.wait(
+        "[...document.querySelectorAll('#after img')].every(e => e.naturalWidth === 128)",
+        SECONDS,
+    )
     demo.wait("document.querySelector('#line textarea, #line input').value", SECONDS)
     assert re.match(r"128 × 96 pixels, 3 draws of 2 steps, [\d.]+ s; the spread's", said(demo))
 
