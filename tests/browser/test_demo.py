@@ -25,7 +25,7 @@ pytestmark = pytest.mark.browser
 
 # Gradio's own client says this whenever it closes a stream of events; it means nothing.
 HARMLESS = "Method not implemented."
-SECONDS = 25
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")
