@@ -19,8 +19,9 @@ from fftdiff_jax.restoration import Restorer
 
 TITLE = "Rain removal by diffusion over spectra"
 HEAD = f"""# {TITLE}
-Drop a rainy photo. One step is the fastest and nearest on average; several draws of several steps
-show where the model is sure and where it guesses. Photos stay on this machine.
+Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. One step is the fastest and
+nearest on average; several draws of several steps show where the model is sure and where it
+guesses. Photos stay on this machine.
 """
 EXAMPLES = (2, 5, 10)  # rows of the embedded validation photos
 # Names alone: no font is asked from a server.
@@ -80,20 +81,21 @@ class Page:
 
         Returns:
           The photo before and after, its spectrum before and after, the map of the spread, one line
-          about them, and the restored file.
-
-        Raises:
-          gr.Error: one line for the visitor.
+          about them, and the button with the restored file. Where the photo cannot be restored, the
+          line says why, a box says it too, and what an earlier photo left is cleared.
         """
         try:
             return self._restore(path, int(steps), int(draws))
         except UserError as error:
-            raise gr.Error(str(error), print_exception=False) from None
+            line = str(error)
         except Exception as error:
-            line = explain(error)
-            if line is None:
+            known = explain(error)
+            if known is None:
                 raise
-            raise gr.Error(line, print_exception=False) from error
+            line = known
+        # Not gr.Error: it would write "Error" over every part of the page.
+        gr.Warning(line)
+        return None, None, None, f"not restored: {line}", _file_button(None)
 
     def _restore(self, path: str | None, steps: int, draws: int) -> tuple[Any, ...]:
         if not path:
@@ -117,8 +119,9 @@ class Page:
         spread = None
         if draws > 1:
             spread, limit = look.spread_picture()
-            line += f"; the spread's map is brightest at {limit:.1f} of 255 grey levels"
-        return (photo.pixels, look.restored), look.spectrum_pictures(), spread, line, str(target)
+            line += f"; yellow in the map of the spread: {limit:.1f} of 255 grey levels"
+        pair, spectra = (photo.pixels, look.restored), look.spectrum_pictures()
+        return pair, spectra, spread, line, _file_button(str(target))
 
     def _require_size(self, height: int, width: int) -> None:
         pixels = height * width / 1e6
@@ -133,12 +136,12 @@ class Page:
         defaults = self._restorer.default_steps, self._restorer.default_draws
         cleaning = (KEPT_SECONDS // 4, KEPT_SECONDS)
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cleaning) as blocks:
-            gr.Markdown(HEAD)
+            gr.Markdown(HEAD.format(**dataclasses.asdict(self._limits)))
             with gr.Row():
                 with gr.Column(scale=1):
                     photo = gr.Image(
-                        label=f"Rainy photo (up to {self._limits.megabytes:g} MB, "
-                        f"{self._limits.megapixels:g} megapixels)",
+                        label="Rainy photo",
+                        height=260,
                         sources=["upload", "clipboard"],
                         type="filepath",
                         image_mode=None,
@@ -160,16 +163,22 @@ class Page:
                         )
                     with gr.Tab("Spectrum"):
                         spectrum = gr.ImageSlider(
-                            label="Magnitude before and after", format="png", elem_id="spectrum",
+                            label="Magnitudes before and after, in decibels; coarse in the middle",
+                            format="png",
+                            elem_id="spectrum",
                             interactive=False,
-                        )  # fmt: skip
+                        )
                     with gr.Tab("Spread"):
                         spread = gr.Image(
-                            label="Where the draws differ (2 or more)", elem_id="spread",
+                            label="Where the draws differ: yellow most (2 draws or more)",
+                            elem_id="spread",
                             interactive=False,
-                        )  # fmt: skip
+                            buttons=["fullscreen", "download"],
+                        )
                     line = gr.Textbox(label="What was done", elem_id="line", interactive=False)
-                    file = gr.DownloadButton("Download the restored photo", elem_id="file")
+                    file = gr.DownloadButton(
+                        "Download the restored photo", elem_id="file", interactive=False
+                    )
             button.click(
                 self.restore,
                 [photo, steps, draws],
@@ -178,6 +187,11 @@ class Page:
                 concurrency_limit=1,
             )
         return blocks
+
+
+def _file_button(path: str | None) -> gr.DownloadButton:
+    """The button, which can be pressed where there is a file."""
+    return gr.DownloadButton(value=path, interactive=path is not None)
 
 
 def _as_path(payload: Any) -> str | None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from fftdiff_jax.restoration import Restorer
 
+WINDOW = 7  # pixels, of the picture of the spread
+
 
 @dataclasses.dataclass(frozen=True)
 class Look:
@@ -76,10 +78,16 @@ class Look:
         return parts.coloured(before, "magma", low, high), parts.coloured(after, "magma", low, high)
 
     def spread_picture(self) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
-        """The spread as a coloured picture, and how many grey levels its brightest colour means."""
+        """The spread as a coloured picture, and how many grey levels its brightest colour means.
+
+        Over windows of `WINDOW` pixels: few draws say little of the spread at a single one.
+        """
+        from scipy.ndimage import uniform_filter
+
         from fftdiff_jax import plot_parts as parts
 
-        levels = 255 * self.spread
+        variance = uniform_filter(np.square(self.spread), WINDOW, mode="nearest")
+        levels = 255 * np.sqrt(np.maximum(variance, 0))
         limit = max(float(np.percentile(levels, 99.5)), 0.1)
         return parts.coloured(levels, "cividis", 0, limit), limit
 

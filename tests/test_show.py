@@ -41,3 +41,15 @@ def test_a_restorer_says_what_it_is(tiny_restorer):
     encoded = re.search("base64,([^']+)", card)
     assert encoded
     assert Image.open(io.BytesIO(base64.b64decode(encoded[1]))).height > 100
+
+
+def test_the_picture_of_the_spread_is_of_windows(photo, rng):
+    """A single differing pixel is seen as a window whose mean variance is its own over their
+    number."""
+    draws = np.full((2, 40, 56, 3), 0.5, np.float32)
+    draws[0, 20, 28], draws[1, 20, 28] = 0.6, 0.4
+    picture, limit = show.Look(photo, draws).spread_picture()
+    assert limit == pytest.approx(255 * 0.1 / show.WINDOW, rel=1e-4)
+    brightest = np.argwhere((picture == picture[20, 28]).all(axis=-1))
+    assert len(brightest) == show.WINDOW**2
+    assert (picture[0, 0] != picture[20, 28]).any()

@@ -128,22 +128,22 @@ def test_a_photo_is_restored_and_compared(demo: Page, files: Path, tmp_path: Pat
         SECONDS,
     )
     demo.wait("document.querySelector('#line textarea, #line input').value", SECONDS)
-    assert re.match(r"128 × 96 pixels, 3 draws of 2 steps, [\d.]+ s; the spread's", said(demo))
+    assert re.match(r"128 × 96 pixels, 3 draws of 2 steps, [\d.]+ s; yellow in the map", said(demo))
 
-    def cut() -> str:
-        """Where the upper photo ends."""
-        return demo.value("document.querySelectorAll('#after img')[1].style.cssText")
+    def handle() -> float:
+        """Where the line between both photos stands, in pixels."""
+        return demo.centre("#after .inner")[0]
 
-    before = cut()
-    x, y, width = demo.centre("#after .inner")
+    before = handle()
+    x, y, _ = demo.centre("#after .inner")
     demo.mouse("mousePressed", x, y)
-    for part in (0.1, 0.2, 0.3):
-        demo.mouse("mouseMoved", x + part * width, y)
-    demo.mouse("mouseReleased", x + 0.3 * width, y)
-    deadline = time.monotonic() + 10
-    while cut() == before and time.monotonic() < deadline:
+    for away in (20, 50, 80, 100):
+        demo.mouse("mouseMoved", x + away, y)
+    demo.mouse("mouseReleased", x + 100, y)
+    deadline = time.monotonic() + SECONDS
+    while handle() < before + 90 and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert cut() != before
+    assert handle() == pytest.approx(before + 100, abs=10)
     for number, name in ((1, "spectrum"), (2, "spread")):
         demo.value(f"document.querySelectorAll('button[role=tab]')[{number}].click()")
         demo.wait(f"document.querySelector('#{name} img')", SECONDS)
@@ -171,11 +171,13 @@ def test_bad_files_cost_one_line_and_nothing_else(demo: Page, files: Path) -> No
         line = warning(demo)
         assert reason in line, line
         assert "/" not in line  # no path of this machine
+        assert said(demo).startswith("not restored: ")
     demo.upload("#photo input[type=file]", files / "heavy.png")
     assert "size" in warning(demo).lower()
     choose(demo, files / "rainy.png")
     demo.click("#restore")
-    demo.wait("document.querySelector('#line textarea, #line input').value", SECONDS)
+    line = "document.querySelector('#line textarea, #line input').value"
+    demo.wait(f"{line} && !{line}.startsWith('not')", SECONDS)
     assert said(demo).startswith("128 × 96 pixels")
 
 
