@@ -19,9 +19,9 @@ from fftdiff_jax.restoration import Restorer
 
 TITLE = "Rain removal by diffusion over spectra"
 HEAD = f"""# {TITLE}
-Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. One step is the fastest and
-nearest on average; several draws of several steps show where the model is sure and where it
-guesses. Photos stay on this machine.
+Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. One step is the
+fastest and nearest on average; several draws of several steps show where the model is sure and
+where it guesses. Photos stay on this machine.
 """
 EXAMPLES = (2, 5, 10)  # rows of the embedded validation photos
 # Names alone: no font is asked from a server.

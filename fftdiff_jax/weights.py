@@ -21,6 +21,8 @@ from fftdiff_jax.files import replacing
 
 SUFFIX = ".safetensors"
 PRETRAINED = "pretrained/rain.safetensors"  # inside the package
+# What to do where weights are those of a network that this version does not build.
+WAY_OUT = "leave --checkpoint out to use the weights in the box, or train again"
 
 
 def save_weights(
@@ -56,7 +58,7 @@ def read_weights(path: Path) -> tuple[PyTree, Config]:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: the weights cannot be read ({reason})") from error
     except UserError as error:
-        raise UserError(f"{path}: written by another version ({error})") from error
+        raise UserError(f"{path}: written by another version ({error}); {WAY_OUT}") from error
     return traverse_util.unflatten_dict(flat, sep="/"), config
 
 
@@ -70,7 +72,7 @@ def require_same_tree(params: PyTree, expected: PyTree, where: str) -> None:
     found, wanted = (traverse_util.flatten_dict(tree, sep="/") for tree in (params, expected))
     for name, leaf in wanted.items():
         if name not in found:
-            raise UserError(f"{where}: has no {name}; the model configuration differs")
+            raise UserError(f"{where}: has no {name}; it is of another version or configuration")
         if found[name].shape != leaf.shape:
             raise UserError(
                 f"{where}: {name} has the shape {found[name].shape}, the configuration wants "
@@ -78,4 +80,4 @@ def require_same_tree(params: PyTree, expected: PyTree, where: str) -> None:
             )
     extra = sorted(found.keys() - wanted.keys())
     if extra:
-        raise UserError(f"{where}: {extra[0]} has no place in this configuration")
+        raise UserError(f"{where}: {extra[0]} has no place in this version or configuration")

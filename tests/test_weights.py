@@ -5,10 +5,12 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from fftdiff_jax import restoration, weights
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.checkpoints import load_weights
+from fftdiff_jax.training.checkpoints import Checkpoints, load_weights
+from fftdiff_jax.training.state import create_state
 
 
 @pytest.fixture
@@ -65,3 +67,24 @@ def test_the_weights_in_the_box_open_and_are_small():
     photo = np.full((48, 64, 3), 128, np.uint8)
     # A grey card has no rain: nothing on it is changed by more than what nobody sees.
     assert np.abs(restorer(photo).astype(int) - photo).mean() < 8
+
+
+def without_a_layer(tree, name="deviation_in"):
+    flat = flatten_dict(tree, sep="/")
+    return unflatten_dict({key: leaf for key, leaf in flat.items() if name not in key}, sep="/")
+
+
+def test_weights_of_an_earlier_version_are_refused_with_a_way_out(tmp_path, tiny_restorer):
+    """Version 0.1.0 had no layer for the deviation; as a file, and as the folder of a run."""
+    config = tiny_restorer.config
+    file, run = tmp_path / "old.safetensors", tmp_path / "run"
+    weights.save_weights(file, without_a_layer(tiny_restorer.params), config)
+    state = create_state(config)
+    old = [without_a_layer(tree) for tree in (state.params, state.ema_params)]
+    checkpoints = Checkpoints(run)
+    checkpoints.save(state.replace(params=old[0], ema_params=old[1]), config, {})
+    checkpoints.close()
+    for place in (file, run):
+        with pytest.raises(UserError, match=r"another version.*leave --checkpoint out") as refused:
+            load_weights(place)
+        assert "\n" not in str(refused.value)

@@ -27,7 +27,7 @@ from fftdiff_jax.training import distributed
 from fftdiff_jax.training.checksums import FILE as CHECKSUMS
 from fftdiff_jax.training.checksums import damage, write_checksums
 from fftdiff_jax.training.state import TrainState, abstract_state
-from fftdiff_jax.weights import SUFFIX, read_weights, require_same_tree
+from fftdiff_jax.weights import SUFFIX, WAY_OUT, read_weights, require_same_tree
 
 FOLDER = "checkpoints"
 BEST = "psnr_y"  # the validation score that decides which checkpoint is best
@@ -36,6 +36,7 @@ ITEMS = ("weights", "state", "position", "config")
 _DAMAGED = ".damaged"  # ends the name of a checkpoint that was passed over
 _REPLACED = ".replaced"  # ends the name of one while it is written again
 _UNFINISHED = ".orbax-checkpoint-tmp"
+_OTHER_TREE = "structures do not match"  # Orbax's words for other names of parameters
 # A checkpoint on disk, with its temporary files, over the bytes of its arrays.
 _DISK_SHARE = 1.1
 
@@ -238,7 +239,10 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
     path = Path(path).expanduser().absolute()
     if path.suffix == SUFFIX:
         params, config = read_weights(path)
-        require_same_tree(params, abstract_state(config).ema_params, str(path))
+        try:
+            require_same_tree(params, abstract_state(config).ema_params, str(path))
+        except UserError as error:
+            raise UserError(f"{error}; {WAY_OUT}") from error
         return params, config, 0
     folder, wanted = path, None
     if (path / FOLDER).is_dir():
@@ -265,8 +269,15 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
             step, args=ocp.args.Composite(weights=ocp.args.StandardRestore(shapes))
         )
     except UserError as error:
-        raise UserError(f"{folder / str(step)}: written by another version ({error})") from error
+        raise UserError(
+            f"{folder / str(step)}: written by another version ({error}); {WAY_OUT}"
+        ) from error
     except Exception as error:
+        if _OTHER_TREE in str(error):
+            raise UserError(
+                f"{folder / str(step)}: written by another version (its network has other layers); "
+                f"{WAY_OUT}"
+            ) from error
         raise UserError(
             f"{folder / str(step)}: the checkpoint cannot be read ({_first_line(error)})"
         ) from error
