@@ -2,12 +2,14 @@
 
     python -m experiments.scaling --config=experiments/configs/rain1400_gpu.py
 
-Nothing is measured: it is arithmetic, as fftdiff_jax/training/scaling.py says, printed as a table.
-With --step_seconds, a step time measured on one GPU, it scales that instead.
+It is arithmetic, as fftdiff_jax/training/scaling.py says, printed as a table. With --step_seconds,
+a step time measured on one GPU, it scales that instead. With --measure it measures a step on the
+device at hand, and an A40 is taken to reach the same share of its own rate.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 
@@ -19,6 +21,7 @@ _CONFIG = flags.DEFINE_string("config", "rain1400_gpu", "the experiment")
 _GPUS = flags.DEFINE_list("gpus", ["1", "2", "4", "8", "16"], "numbers of GPUs")
 _GPUS_A_NODE = flags.DEFINE_integer("gpus_a_node", 8, "GPUs of a node", lower_bound=1)
 _STEP_SECONDS = flags.DEFINE_float("step_seconds", None, "of the global batch, on one GPU", 0.0)
+_MEASURE = flags.DEFINE_bool("measure", False, "measure a step here (minutes on a CPU)")
 _PAIRS = flags.DEFINE_integer("pairs", 12_600, "training pairs; Rain1400 has 12,600")
 
 _OVERRIDES: list[str] = []
@@ -29,7 +32,7 @@ def main() -> int:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     config = _config.load_config(_CONFIG.value, _OVERRIDES)
     _cli.prepare_jax("")
-    from fftdiff_jax.training.scaling import Rates, Work, count_work, expect
+    from fftdiff_jax.training.scaling import Rates, Work, count_work, expect, measure_step
 
     rates = Rates(gpus_a_node=_GPUS_A_NODE.value)
     work = count_work(config)
@@ -41,9 +44,20 @@ def main() -> int:
         f"{batch * steps / _PAIRS.value:.0f} crops of each of {_PAIRS.value} pairs\n"
     )
     measured = _STEP_SECONDS.value
+    peak = rates.bfloat16 if config.model.dtype == "bfloat16" else rates.float32
+    if _MEASURE.value:
+        # CPUs have no bfloat16 of their own; the program is the same.
+        model = dataclasses.replace(config.model, dtype="float32")
+        step = measure_step(dataclasses.replace(config, model=model))
+        share = step.share(work)
+        print(
+            f"measured here, in float32: {step.seconds:.2f} s a step of {step.examples} examples, "
+            f"{step.examples * work.operations / step.seconds / 1e9:.0f} GFLOP/s; matrix products: "
+            f"{step.products / 1e9:.0f} GFLOP/s; so a step reaches {share:.0%} of the rate\n"
+        )
+        measured = batch * work.operations / (peak * share)
     if measured:
         # The measured time in place of both bounds.
-        peak = rates.bfloat16 if config.model.dtype == "bfloat16" else rates.float32
         work = Work(measured * peak / batch, 0.0, work.gradients, work.parameters)
     print("| GPUs | images/s | ms a step | of these, gradients travel | hours |")
     print("|---|---|---|---|---|")

@@ -2,20 +2,25 @@
 
 The work of a step is counted by XLA from the program itself, before it fuses anything. So the time
 for the operations alone is a lower bound, and the time in which every intermediate array goes to
-memory and back an upper one. The gradients are summed by a ring: of G bytes, each GPU sends
-2 (n - 1) / n G (Patarasu and Yuan 2009), here after the backward pass and not beside it.
+memory and back an upper one. A step that is measured on another device adds a third value: an A40
+that reaches the same share of its own rate. The gradients are summed by a ring: of G bytes, each
+GPU sends 2 (n - 1) / n G (Patarasu and Yuan 2009), here after the backward pass and not beside it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import statistics
+import time
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fftdiff_jax.config import Config
-from fftdiff_jax.training.state import abstract_state
+from fftdiff_jax.training import distributed
+from fftdiff_jax.training.state import abstract_state, create_state
 from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
 
 _EXAMPLES = 4  # of a counted step; half of them are trained at the noisiest level
@@ -76,6 +81,48 @@ def count_work(config: Config) -> Work:
         traffic=cost["bytes accessed"] / _EXAMPLES,
         gradients=4.0 * sum(sizes),  # masters are float32
         parameters=sum(sizes),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """A training step on the device at hand."""
+
+    examples: int
+    seconds: float  # the median of a few steps
+    products: float  # operations a second of large matrix products, measured beside the steps
+
+    def share(self, work: Work) -> float:
+        """Of what matrix products reach, how much a training step does."""
+        return self.examples * work.operations / self.seconds / self.products
+
+
+def measure_step(config: Config, examples: int = _EXAMPLES, repeats: int = 5) -> Measured:
+    """Times training steps of `examples` random crops, and matrix products in turn with them.
+
+    In turn, so that whatever else the machine does slows both down.
+    """
+    side, size = config.data.crop_size, 2048
+    rng = np.random.default_rng(0)
+    clean, rainy = rng.integers(0, 256, (2, 1, examples, side, side, 3), np.uint8)
+    perceptual = perceptual_network(config)
+    state = distributed.on_own_devices(create_state(config))
+    step: Any = make_train_step(config)
+    product = jax.jit(jnp.matmul)
+    square = jnp.ones((size, size), jnp.dtype(config.model.dtype))
+    steps, products = [], []
+    for _ in range(repeats + 1):
+        started = time.perf_counter()
+        state, numbers = step(state, Batch(clean, rainy), perceptual)
+        jax.block_until_ready((state, numbers))
+        between = time.perf_counter()
+        for _ in range(3):
+            product(square, square).block_until_ready()
+        steps.append(between - started)
+        products.append((time.perf_counter() - between) / 3)
+    # The first one of each compiles.
+    return Measured(
+        examples, statistics.median(steps[1:]), 2 * size**3 / statistics.median(products[1:])
     )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
+from fftdiff_jax.training import checkpoints as checkpoints_module
 from fftdiff_jax.training import loop
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.preemption import (
@@ -112,6 +113,7 @@ def config(pairs_csv, tmp_path_factory):
         representation=RepresentationConfig(normalisation="constant"),
         training=TrainingConfig(
             steps=8,
+            warmup_steps=3,
             batch_size=2,
             log_every=2,
             checkpoint_every=3,
@@ -163,12 +165,12 @@ def during(owner, name, moment, nth=1):
     return patched
 
 
-def first_call_compiles(original):
-    """Sends SIGTERM while the first call of the training step compiles."""
+def signal_in_step(original, nth, moment):
+    """Sends SIGTERM in the `nth` call of the training step; the first one compiles."""
 
     def make(config):
         step = original(config)
-        return during(type("Step", (), {"call": staticmethod(step)}), "call", "within")
+        return during(type("Step", (), {"call": staticmethod(step)}), "call", moment, nth)
 
     return make
 
@@ -181,18 +183,26 @@ PHASES = {
     "the last validation": (loop.Validation, "score", "before", 2),
     "sample pictures": (loop.Validation, "picture", "before", 1),
     "saving": (Checkpoints, "save", "before", 1),
+    "between a checkpoint and its checksums": (checkpoints_module, "write_checksums", "before", 1),
     "right after saving": (Checkpoints, "save", "after", 1),
     "writing a row": (loop.RunLog, "write", "before", 1),
+}
+# Of the training step: which call, and when.
+STEPS = {
+    "the first compilation": (1, "within"),
+    "the warm-up of the learning rate": (2, "before"),
+    "the first step after the warm-up": (4, "before"),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("phase", [*PHASES, "the first compilation"])
+@pytest.mark.parametrize("phase", [*PHASES, *STEPS])
 def test_a_signal_in_any_phase_changes_nothing(phase, config, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "_evaluate", lambda *unused: {})
     with monkeypatch.context() as patch:
-        if phase == "the first compilation":
-            patch.setattr(loop, "make_train_step", first_call_compiles(loop.make_train_step))
+        if phase in STEPS:
+            make = signal_in_step(loop.make_train_step, *STEPS[phase])
+            patch.setattr(loop, "make_train_step", make)
         else:
             owner, name, moment, nth = PHASES[phase]
             patch.setattr(owner, name, during(owner, name, moment, nth))

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fftdiff_jax.config import Config, ModelConfig, TrainingConfig
-from fftdiff_jax.training.scaling import Rates, Work, count_work, expect
+from fftdiff_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
+from fftdiff_jax.training.scaling import Measured, Rates, Work, count_work, expect, measure_step
 
 RATES = Rates(
     float32=1e12, bfloat16=4e12, memory=1e9, within_node=1e9, between_nodes=1e8, gpus_a_node=4
@@ -44,3 +44,17 @@ def test_work_is_counted_from_the_program():
     # Forward and backward passes of convolutions: some six operations a weight and output.
     assert 1.5 < large.operations / small.operations < 5
     assert small.traffic > 0
+
+
+def test_a_measured_step_is_compared_with_matrix_products():
+    assert Measured(4, seconds=2.0, products=1e12).share(WORK) == pytest.approx(0.2)
+
+
+def test_a_step_is_measured():
+    config = Config(
+        data=DataConfig(crop_size=16),
+        model=ModelConfig(widths=(8,), blocks=(1,), self_conditioning=False),
+    )
+    found = measure_step(config, examples=4, repeats=2)
+    assert found.examples == 4
+    assert 0 < found.share(count_work(config)) < 1
