@@ -28,6 +28,7 @@ CHECKPOINT_HELP = (
 _CUDA_PLUGINS = ("jax_cuda12_plugin", "jax_cuda13_plugin")
 _NVIDIA_DRIVER = "/proc/driver/nvidia/version"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -97,9 +98,12 @@ def explain(error: BaseException) -> str | None:
                 "the machine's memory is full; close other programs, or lower training.batch_size "
                 "or data.workers"
             )
-        if isinstance(link, OSError) and link.errno in (*_NO_ROOM, *_NO_PERMISSION):
-            place = f"{link.filename}: " if link.filename else ""
+        known = (*_NO_ROOM, *_NO_PERMISSION, *_NO_SUCH_NAME)
+        if isinstance(link, OSError) and link.errno in known:
+            place = f"{str(link.filename)[:200]}: " if link.filename else ""
             way_out = "free some space or choose another place"
+            if link.errno in _NO_SUCH_NAME:
+                way_out = "choose another file or folder"
             if link.errno in _NO_PERMISSION:
                 way_out = "choose a place of your own or change its permissions"
             return f"{place}{(link.strerror or '').lower()}; {way_out}"

@@ -44,6 +44,16 @@ def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) 
       UserError: nothing to restore, a place that cannot be written, or one that photos lie in that
         are no results.
     """
+    try:
+        return _plan(pattern, output, maps, keep)
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise UserError(
+            f"--input {pattern[:100]}, --output {str(output)[:100]}: cannot be used "
+            f"({(error.strerror or str(error)).lower()}); choose other ones"
+        ) from error
+
+
+def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     root, found = find_photos(pattern)
     below = _within(found, root, output)
     if below and not keep:

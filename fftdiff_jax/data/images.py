@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import io
 import os
 import stat
@@ -236,6 +237,8 @@ class _Opened:
             return UserError(f"{name}: is not a picture in a known format (or is empty)")
         if isinstance(error, _UnusableError):
             return UserError(f"{name}: cannot be used ({error})")
+        if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            return UserError(f"{name}: cannot be opened ({(error.strerror or '').lower()})")
         reason = " ".join(str(error).split())[:120] or type(error).__name__
         return UserError(f"{name}: is damaged and cannot be decoded ({reason})")
 

@@ -249,6 +249,8 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
         folder = path / FOLDER
     elif path.name.isdigit() and (path / "weights").is_dir():
         folder, wanted = path.parent, int(path.name)
+    if folder.is_file():
+        raise UserError(f"{path}: is neither a run's folder nor a file of weights ({SUFFIX})")
     if not folder.is_dir():
         raise UserError(f"{path}: there is no such folder; --checkpoint wants a run's folder")
     manager = _open(folder, read_only=True, alone=True)

@@ -323,3 +323,9 @@ def test_the_size_of_bytes_is_read_from_their_head():
     buffer = io.BytesIO()
     Image.fromarray(photo(10, 20)).save(buffer, format="JPEG", exif=exif_with(8))
     assert images.photo_size(buffer.getvalue()[:700], "name") == (20, 10)
+
+
+def test_a_link_to_itself_is_not_called_damaged(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    with pytest.raises(UserError, match=r"cannot be opened \(too many levels"):
+        images.load_photo(tmp_path / "loop.png")

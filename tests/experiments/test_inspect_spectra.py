@@ -1,5 +1,7 @@
 """The command line of inspect_spectra."""
 
+import os
+
 import pytest
 from PIL import Image
 
@@ -20,6 +22,16 @@ def test_a_pair_is_drawn(tmp_path, pairs_csv):
 def test_a_pair_that_is_not_there(tmp_path, pairs_csv):
     flags = (f"--manifest={pairs_csv}", "--index=99", "--output=pair.png")
     assert "has 6 pairs" in refusal(run(tmp_path, "inspect_spectra", *flags))
+
+
+def test_names_that_no_file_can_have_are_refused_in_one_line(tmp_path, pairs_csv):
+    long = 300 * "x"
+    for flags in (
+        (f"--manifest={long}.csv", "--output=pair.png"),
+        (f"--manifest={pairs_csv}", f"--output={long}.png"),
+    ):
+        assert "too long" in refusal(run(tmp_path, "inspect_spectra", *flags))
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_noise_is_drawn_without_a_restorer(tmp_path, pairs_csv):

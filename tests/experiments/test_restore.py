@@ -245,6 +245,9 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
             "--draws=2",
         ),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
+        (("--checkpoint={ok}", f"--input={300 * 'x'}", "--output=out"), "name too long"),
+        (("--checkpoint={ok}", "--input=a.png", f"--output={300 * 'x'}"), "name too long"),
+        (("--checkpoint=a.png", "--input=a.png", "--output=out"), "nor a file of weights"),
         (("--checkpoint=empty", "--input=a.png", "--output=out"), "no complete checkpoint"),
     ],
 )
