@@ -84,10 +84,17 @@ if [ "${FFTDIFF_LOCAL_SHARDS:-0}" = 1 ]; then
   shards=$(realpath "${manifest%.csv}_tfds")
   here=${TMPDIR:-/tmp}/fftdiff_jax-${USER:-$(id -un)}$shards
   say "copying $shards to each node"
-  # The index last: a copy without it is not taken for a whole one.
+  # The lock: another job of this user may copy the same. Renamed when whole, so that a copy that
+  # was cut short is not taken for one.
   srun --ntasks-per-node=1 --ntasks="${SLURM_JOB_NUM_NODES:-1}" bash -c '
-    mkdir -p "$2" && if ! cmp -s "$1/index.json" "$2/index.json"; then
-      rm -f "$2/index.json"; cp -r "$1/." "$2.new" && rm -rf "$2" && mv "$2.new" "$2"
+    set -e
+    mkdir -p "$(dirname "$2")"
+    exec 9> "$2.lock"
+    flock 9
+    if ! cmp -s "$1/index.json" "$2/index.json"; then
+      rm -rf "$2.new" "$2"
+      cp -r "$1" "$2.new"
+      mv "$2.new" "$2"
     fi' copy "$shards" "$here"
   arguments+=(--config.data.shards_dir="$here")
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains across two nodes of a real Slurm on this machine, through launch_gpu.sh: one run is left
 # alone; another has its processes on the second node killed, and is later told that its time is up.
-# Both must end with the same losses, to the last bit.
+# Both must end with the same losses, to the last bit. Then every other command of docs/greatlakes.md.
 #
 #   tests/slurm/run.sh [PYTHON]    as root; PYTHON: of a virtual environment with the package
 #
@@ -53,12 +53,19 @@ export OMP_NUM_THREADS=1
 steps=${STEPS:-100} # enough that the first kill comes long before the end
 cd "$top"
 mapfile -t flags < <("$python" -m tests.tiny "$work/pairs" "$steps" 10)
-submit() { # WORKDIR: the job's number
+submit() { # WORKDIR FLAG...: the job's number; --config... goes to training, the rest to sbatch
+  local folder=$1 flag job_flags=() more=()
+  shift
+  for flag in "$@"; do
+    case $flag in --config.*) more+=("$flag") ;; *) job_flags+=("$flag") ;; esac
+  done
   sbatch --parsable --account=local --nodes=2 --gres=gpu:1 --cpus-per-task=1 --mem=1G \
-    --time=00:30:00 --output="$work/$1-%j.log" launch_gpu.sh "${flags[@]}" --workdir="$work/$1"
+    --time=00:30:00 "${job_flags[@]}" --output="$work/$folder-%j.log" \
+    launch_gpu.sh "${flags[@]}" --workdir="$work/$folder" "${more[@]}"
 }
 state() { scontrol show job -o "$1" | sed 's/.*JobState=\([A-Z]*\).*/\1/'; }
 is_state() { [ "$(state "$1")" = "$2" ]; }
+ended() { ! squeue -h -j "$1" 2> /dev/null | grep -q .; }
 requeued() { # JOB RESTARTS: it waits in the queue, or runs, for the Nth time again
   scontrol show job -o "$1" | grep -q "Restarts=$2 "
 }
@@ -125,9 +132,69 @@ until_true "cancelled, job $job is not put back" is_state "$job" CANCELLED
 sleep 3
 is_state "$job" CANCELLED || fail "a cancelled job was put back into the queue"
 
+# ---- the real time limit: Slurm itself sends the signal ----------------------------------------------
+# Slurm keeps time in minutes: its signal may come up to one minute earlier than it is asked for.
+job=$(submit limited --time=00:02:00 --signal=B:USR1@60 --config.training.steps=100000)
+until_true "job $job is running" is_state "$job" RUNNING
+squeue --me --noheader --format=%i | grep -qx "$job" || fail "squeue --me"
+until_true "before its time limit, job $job is back in the queue" requeued "$job" 1
+grep -q "asked to save and end" "$work/limited-$job.log" || fail "the script heard nothing"
+grep -q "exit code 75: saved as asked" "$work/limited-$job.log" || fail "it was not saved as asked"
+scancel "$job"
+until_true "job $job is gone" is_state "$job" CANCELLED
+
+# ---- other shapes of a job, and shards that are copied to each node ----------------------------------
+"$python" -m experiments.prepare --output="$work/pairs/pairs.csv" --tfds > "$work/prepare.log"
+export TMPDIR=$work/disk # of both nodes: they are one machine
+mkdir -p "$TMPDIR"
+shape() { # WORKDIR RANKS FLAG...: trains six steps; so many devices work together (0: one process)
+  local name=$1 ranks=$2 job
+  shift 2
+  job=$(submit "$name" "$@" --config.training.steps=6 --config.training.checkpoint_every=6)
+  until_true "job $job ($name) has ended" ended "$job"
+  is_state "$job" COMPLETED || fail "$name: $(state "$job")"
+  grep -q "^finished: " "$work/$name-$job.log" || fail "$name: the log does not say so"
+  # Each of gloo's ranks says how many others it is connected to; one process has no need of gloo.
+  if [ "$ranks" = 0 ]; then
+    ! grep -q "peer ranks" "$work/$name-$job.log" || fail "$name: more than one process"
+  else
+    grep -q "peer ranks is : $((ranks - 1))\$" "$work/$name-$job.log" || fail "$name: not $ranks ranks"
+  fi
+}
+shape one_gpu 0 --nodes=1 --gres=gpu:1
+shape a_node 0 --nodes=1 --gres=gpu:2 --cpus-per-task=2
+shape one_a_gpu 4 --nodes=1 --gres=gpu:2 --ntasks-per-node=2
+FFTDIFF_LOCAL_SHARDS=1 shape shards 4 --nodes=2 --config.data.source=tfds
+cmp "$TMPDIR/fftdiff_jax-$(id -un)$work/pairs/pairs_tfds/index.json" \
+  "$work/pairs/pairs_tfds/index.json" || fail "no copy of the shards"
+unset TMPDIR
+
+# ---- an array of jobs evaluates ----------------------------------------------------------------------
+job=$(FFTDIFF_VERB=evaluate sbatch --parsable --account=local --array=0-1 --time=00:30:00 \
+  --cpus-per-task=1 --mem=1G --output="$work/scores-%a.log" launch_gpu.sh \
+  --checkpoint="$work/parted" --manifest="$work/pairs/pairs.csv" --split=train --nolpips \
+  --output="$work/scores")
+until_true "the array $job has ended" ended "$job"
+"$python" - "$work/scores" << 'EOF'
+import csv, json, sys
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+summary = json.loads((folder / "summary.json").read_text())
+rows = list(csv.DictReader((folder / "metrics.csv").open()))
+assert summary["num_images"] == len(rows) == 4, (summary, rows)
+print(f"an array of two jobs scored {len(rows)} photos")
+EOF
+for task in 0 1; do
+  grep -q "this share is done\|summary.json" "$work/scores-$task.log" \
+    || fail "task $task of the array has not ended well"
+done
+
 # ---- by hand in an allocation: docs/greatlakes.md ----------------------------------------------------
-salloc --account=local --nodes=2 --ntasks-per-node=1 --gres=gpu:1 --time=00:10:00 \
-  ./launch_gpu.sh "${flags[@]}" --workdir="$work/parted" > "$work/salloc.log" 2>&1
-grep -q "^finished: " "$work/salloc.log" || fail "salloc"
-say "a finished run is found finished, in salloc"
+salloc --account=local --partition=spgpu --nodes=2 --ntasks-per-node=1 --gres=gpu:1 \
+  --time=00:10:00 ./launch_gpu.sh "${flags[@]}" --workdir="$work/try" \
+  --config.training.steps=6 > "$work/salloc.log" 2>&1
+grep -q "^finished: " "$work/salloc.log" || fail "salloc: not finished"
+grep -q "peer ranks is : 3$" "$work/salloc.log" || fail "salloc: not two processes"
+say "trained in an allocation of salloc"
 say "passed in $SECONDS s"
