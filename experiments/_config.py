@@ -42,10 +42,10 @@ def load_config(path: str, overrides: list[str]) -> Config:
     Raises:
       UserError: no such file, no get_config in it, or an override that does not fit.
     """
-    return _override(_read(path), overrides)
+    return override(_read(path), overrides)
 
 
-def _override(config: Config, overrides: list[str]) -> Config:
+def override(config: Config, overrides: list[str]) -> Config:
     tree = configuration.to_dict(config)
     for word in overrides:
         name, equals, text = word.lstrip("-").partition("=")
@@ -65,7 +65,7 @@ def load_sweep(path: str, overrides: list[str]) -> dict[str, Config]:
     recipes = _execute(Path(path), f"--sweep {path}", "get_sweep")
     if not isinstance(recipes, dict) or not all(isinstance(r, Config) for r in recipes.values()):
         raise UserError(f"--sweep {path}: get_sweep() must return a dict of names and Configs")
-    return {name: _override(recipe, overrides) for name, recipe in recipes.items()}
+    return {name: override(recipe, overrides) for name, recipe in recipes.items()}
 
 
 def _require_place(path: str) -> None:

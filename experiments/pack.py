@@ -4,22 +4,26 @@
 
 The file restores photos wherever a checkpoint would: --checkpoint=mine.safetensors. It holds the
 averaged weights in half precision, no optimiser, no pickle, and none of your folders' names.
+--config.sampling.FIELD=VALUE sets how it restores by default.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 from absl import flags
 
-from experiments import _cli
+from experiments import _cli, _config
 from fftdiff_jax.errors import UserError
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
 _OUTPUT = flags.DEFINE_string("output", None, "the file, NAME.safetensors")
 _NOTE = flags.DEFINE_string("note", "", "a line on where the weights come from")
 _DTYPE = flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "of the numbers in it")
+
+_OVERRIDES: list[str] = []
 
 
 def main() -> int:
@@ -34,16 +38,18 @@ def main() -> int:
     from fftdiff_jax.weights import save_weights
 
     params, config, step = load_weights(checkpoint)
+    sampling = _config.override(config, _OVERRIDES).sampling
     # A folder of this machine means nothing elsewhere, and may say too much.
     data = dataclasses.replace(config.data, manifest=Path(config.data.manifest).name, cache_dir="")
     training = dataclasses.replace(
         config.training, initial_weights=Path(config.training.initial_weights).name
     )
-    config = dataclasses.replace(config, data=data, training=training)
+    config = dataclasses.replace(config, data=data, training=training, sampling=sampling)
     save_weights(output, params, config, _NOTE.value or f"step {step}", _DTYPE.value)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, step {step}")
     return 0
 
 
 if __name__ == "__main__":
+    sys.argv, _OVERRIDES[:] = _config.split_overrides(sys.argv)
     _cli.run(main)

@@ -83,7 +83,7 @@ class SamplingConfig:
     draws: int = 1  # samples whose mean is the restored photo
     noise_scale: float = 1.0  # of all noise: 1 draws, 0 refines (the same photo in every draw)
     time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
-    resample: bool = False  # sample each clean estimate from its own uncertainty (uncertainty.py)
+    resample: bool = True  # sample each clean estimate from its own uncertainty (uncertainty.py)
     eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
     guidance: float = 1.0  # weight of the condition; other than 1 wants condition dropout
 

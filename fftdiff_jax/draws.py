@@ -1,12 +1,14 @@
 """What several draws say together: their mean, and how far one of them lies from it.
 
 Draws 2k and 2k + 1 are a pair whose noise differs in sign alone (`noises.placed_noise`). With a and
-b the draws of a pair, h = (a - b)/2 and p = (a + b)/2 do not go with each other, so for m pairs
+b what the sampler made of that noise, h = (a - b)/2 and p = (a + b)/2 do not go with each other, so
 
-    Var(draw) = Var(h) + Var(p),        Var(mean of all) = Var(p)/m.
+    Var(a) = Var(h) + Var(p).
 
-h has mean 0, and where a draw depends on its noise linearly Var(p) is 0: then the mean of a single
-pair is the posterior mean already, while each draw is as far from it as a draw should be.
+h has mean 0. The mean of p is the posterior's where the sampler is perfect; where it is not, the
+network's first estimate e is the better mean, being trained for nothing else. The draws of a pair
+are therefore e + h and e - h (`centred`): the noise decides where they differ, and not what they
+have in common. The mean of any number of pairs is e, not only that of infinitely many.
 """
 
 from __future__ import annotations
@@ -33,6 +35,14 @@ class Deviations(NamedTuple):
     def mean_variance(self) -> Float[np.ndarray, ...]:
         """Of the mean of all pairs, at every pixel."""
         return np.square(self.between).sum(axis=0) / len(self.within)
+
+
+def centred(
+    draws: Float[np.ndarray, "n ..."], estimate: Float[np.ndarray, ...]
+) -> Float[np.ndarray, "n ..."]:
+    """e + h and e - h for every pair; the number of draws is even."""
+    half = (draws[::2] - draws[1::2]) / 2
+    return np.stack([estimate + half, estimate - half], axis=1).reshape(draws.shape)
 
 
 def deviations(draws: Float[np.ndarray, "n ..."]) -> Deviations:

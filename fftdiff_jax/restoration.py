@@ -232,17 +232,13 @@ class Restorer:
         plan = tiling.Plan(height, width, side, self._stride)
         padded = tiling.pad(photo, side, self._stride)
         if tile_sampler.can_be_blended(self.config):
-            rows = self._by_steps(padded, plan, draws, steps, seed, mean)
+            rows = self._by_steps(padded, plan, draws, steps, seed)
         else:
-            rows = self._whole_draws(padded, plan, draws, steps, seed, mean)
+            rows = self._whole_draws(padded, plan, draws, steps, seed)
         for top, some in rows:
             if top < height:
                 found = np.clip(some[:, : height - top, :width], 0.0, 1.0)
-                # One step draws nothing: all draws are the same.
-                yield (
-                    top,
-                    found if mean or len(found) == len(draws) else found.repeat(len(draws), 0),
-                )
+                yield top, found.mean(axis=0, keepdims=True) if mean else found
 
     def _by_steps(
         self,
@@ -251,7 +247,6 @@ class Restorer:
         draws: Sequence[int],
         steps: int,
         seed: int,
-        mean: bool,
     ) -> Rows:
         """Rows of all draws, the tiles of a photo blended after every step."""
         sampling_config = self.config.sampling
@@ -262,12 +257,15 @@ class Restorer:
 
         seen = _Pass(plan, photo, layers=1, channels=tile_sampler.FIRST_CHANNELS)
         rows = seen.rows(first, self._at_once)
-        if steps == 1:
-            yield from ((top, some[..., :3]) for top, some in rows)
+        if steps == 1:  # which draws nothing
+            yield from ((top, some[..., :3].repeat(len(draws), 0)) for top, some in rows)
             return
         times = np.asarray(sampling.step_times(steps, sampling_config.time_power))
         program = self._compile("step", steps=1)
-        estimates = tiling.shared(rows, steps - 1)
+        *estimates, centres = tiling.shared(rows, steps)
+        drawn = sampling_config.noise_scale > 0
+        # Both of every pair, and refined only once.
+        made = sorted({draw ^ flip for draw in draws for flip in (0, 1)}) if drawn else draws[:1]
         carry: Rows | None = None
         for number in range(1, steps):
             moment = np.asarray([number, *times[number - 1 : number + 2]], np.float32)
@@ -277,7 +275,7 @@ class Restorer:
                 return self._run(
                     program,
                     [tile.rainy for tile in tiles],
-                    [np.asarray((draws[tile.layer], *tile.place), np.int32) for tile in tiles],
+                    [np.asarray((made[tile.layer], *tile.place), np.int32) for tile in tiles],
                     [tile.first for tile in tiles],
                     [nothing if tile.carry is None else tile.carry for tile in tiles],
                     everywhere=(jax.random.key(seed), moment),
@@ -287,13 +285,15 @@ class Restorer:
             one = _Pass(
                 plan,
                 photo,
-                layers=len(draws),
+                layers=len(made),
                 channels=3 if last else tile_sampler.CARRY_CHANNELS,
-                merge=mean and last,
             )
             carry = one.rows(step, self._at_once, estimates[number - 1], carry)
         assert carry is not None
-        yield from carry
+        wanted = [made.index(draw) if drawn else 0 for draw in draws]
+        for (top, some), (_, centre) in zip(carry, centres, strict=True):
+            found = drawing.centred(some, np.clip(centre[0, ..., :3], 0, 1)) if drawn else some
+            yield top, found[wanted]
 
     def _whole_draws(
         self,
@@ -302,7 +302,6 @@ class Restorer:
         draws: Sequence[int],
         steps: int,
         seed: int,
-        mean: bool,
     ) -> Rows:
         """Rows of all draws, each tile drawn by itself: for states that are not those of photos."""
         program = self._compile("whole", steps=steps)
@@ -312,7 +311,7 @@ class Restorer:
             rainy = [tile.rainy for tile in tiles]
             return self._run(program, rainy, places, everywhere=(jax.random.key(seed),))
 
-        one = _Pass(plan, photo, layers=len(draws), channels=3, merge=mean)
+        one = _Pass(plan, photo, layers=len(draws), channels=3)
         return one.rows(draw, self._at_once)
 
     @property
@@ -374,14 +373,12 @@ class _Pass:
       photo: the rainy photo, padded.
       layers: pictures that are made: draws.
       channels: of what is blended.
-      merge: blend their mean in place of all layers.
     """
 
     plan: tiling.Plan
     photo: UInt8[np.ndarray, "h w 3"]
     layers: int
     channels: int
-    merge: bool = False
 
     def rows(
         self,
@@ -392,7 +389,7 @@ class _Pass:
     ) -> Rows:
         """Yields completed rows; takes up rows of the first estimate and of the step before."""
         plan = self.plan
-        blend = tiling.Blend(plan, 1 if self.merge else self.layers, self.channels)
+        blend = tiling.Blend(plan, self.layers, self.channels)
         firsts = itertools.repeat(None) if first is None else tiling.windows(first, plan)
         carries = itertools.repeat(None) if carry is None else tiling.windows(carry, plan)
         for top, seen, carried in zip(plan.rows, firsts, carries, strict=False):
@@ -413,10 +410,7 @@ class _Pass:
                         )
                     )
                 for (layer, left), tile in zip(some, program(tiles), strict=True):
-                    tile = tile[..., : self.channels]
-                    if self.merge:
-                        layer, tile = 0, tile / self.layers
-                    yield from blend.add(layer, top, left, tile)
+                    yield from blend.add(layer, top, left, tile[..., : self.channels])
         yield from blend.finish()
 
 

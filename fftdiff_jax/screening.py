@@ -19,10 +19,10 @@ from fftdiff_jax import metrics, spectra
 from fftdiff_jax.config import Config, SamplingConfig
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pipeline import load_pair
-from fftdiff_jax.draws import deviations
+from fftdiff_jax.draws import centred, deviations
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restoration import to_uint8
-from fftdiff_jax.tile_sampler import make_tile_sampler
+from fftdiff_jax.tile_sampler import can_be_blended, make_tile_sampler
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
 AT_ONCE = 4  # crops in a batch
@@ -67,9 +67,13 @@ def screen(
       mean - clean, corrected for the number of draws: 1 is calibrated.
     """
     sampler = jax.jit(make_tile_sampler(config, sampling_config))
-    draws = np.stack(
-        [_draw(sampler, params, crops.rainy, number) for number in range(sampling_config.draws)]
-    )
+    drawn = sampling_config.steps > 1 and sampling_config.noise_scale > 0 and can_be_blended(config)
+    count = sampling_config.draws + (sampling_config.draws % 2 if drawn else 0)
+    draws = np.stack([_draw(sampler, params, crops.rainy, number) for number in range(count)])
+    if drawn:
+        first = jax.jit(make_tile_sampler(config, dataclasses.replace(sampling_config, steps=1)))
+        draws = np.clip(centred(draws, _draw(first, params, crops.rainy, 0)), 0, 1)
+        draws = draws[: sampling_config.draws]
     mean = draws.mean(axis=0)
     scores: dict[str, Any] = score_crops(mean, crops.clean)
     if len(draws) > 1:

@@ -101,20 +101,30 @@ def make_step(
     representation = spectra.make_representation(config.representation)
     scale = sampling_config.noise_scale
 
+    def first_colour(params):
+        # It depends on the time alone: any small picture tells it.
+        photo = jnp.zeros((1, 16, 16, 3))
+        state, none = jnp.zeros((1, 16, 16, spectra.CHANNELS)), jnp.zeros((1, 16, 16, 1))
+        return predict(config, params, state, photo, jnp.ones(1), photo, none).colour
+
     def step(params, rainy, places, first, carry, key, moment) -> Float[Array, "b h w 6"]:
         number, times = moment[0].astype(jnp.int32), moment[1:]
         before, now, after = (sampling.Level(schedule.alpha(t), schedule.sigma(t)) for t in times)
         size = (rainy.shape[1], rainy.shape[2])
         of_start, later = jax.random.split(key)
         of_noise, of_estimate = jax.random.split(jax.random.fold_in(later, number))
+        _, of_first = jax.random.split(jax.random.fold_in(later, 0))
 
         def white(k):
             return noises.placed_noise(k, places, size)
 
         def begin():
-            return jnp.concatenate(
-                [first[..., :3], scale * noises.colour_rain(white(of_start))], axis=-1
-            )
+            estimate = first[..., :3]
+            if sampling_config.resample and scale > 0:
+                coloured = uncertainty.colour_noise(white(of_first), first_colour(params))
+                estimate += scale * first[..., 3:] * coloured
+            noise = scale * noises.colour_rain(white(of_start))
+            return jnp.concatenate([estimate, noise], axis=-1)
 
         estimate, noise = jnp.split(jax.lax.cond(number == 1, begin, lambda: carry), 2, axis=-1)
         last_clean = representation.encode(estimate, rainy)

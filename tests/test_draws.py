@@ -40,6 +40,14 @@ def test_spectra_of_the_deviations_have_the_power_of_the_draws(rng):
     assert power.mean() == pytest.approx(found.variance().mean())
 
 
+def test_centred_pairs_keep_their_difference_and_have_the_estimate_as_mean(rng):
+    draws, estimate = rng.random((6, 5, 4, 3)), rng.random((5, 4, 3))
+    found = drawing.centred(draws, estimate)
+    np.testing.assert_allclose(found[::2] - found[1::2], draws[::2] - draws[1::2])
+    for one, other in zip(found[::2], found[1::2], strict=True):
+        np.testing.assert_allclose((one + other) / 2, estimate)
+
+
 def test_one_draw_has_no_spread():
     with pytest.raises(UserError, match="at least 2"):
         drawing.spread(np.zeros((1, 4, 4, 3)))
