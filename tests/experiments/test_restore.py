@@ -101,7 +101,7 @@ def test_bad_photos_are_named_and_the_rest_is_done(restored):
         ("cut.jpg", "is damaged"),
         ("text.png", "not a picture"),
         ("gone.png", "no such file"),
-        ("circle.png", "cannot be decoded"),
+        ("circle.png", "cannot be opened (too many levels"),
         ("film.gif", "holds 2 pictures"),
     ):
         (line,) = (line for line in refused if name in line)
