@@ -76,7 +76,7 @@ def draw_path(
     steps: int,
     seed: int = 0,
 ) -> Path:
-    """Draws one photo and keeps what every step saw and said.
+    """Draws one photo, before pairs are centred, and keeps what every step saw and said.
 
     Args:
       restorer: whose network and sampler draw.
