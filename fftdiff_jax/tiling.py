@@ -22,7 +22,7 @@ Rows = Iterator[tuple[int, Float[np.ndarray, "n r w c"]]]
 
 SIDES = (128, 192, 384)  # of the square tiles, in pixels
 OVERLAP = 40  # pixels that neighbouring tiles share at least
-UNUSED = 10  # outer pixels of these, which lack surroundings; over all others tiles are blended
+FADE = 20  # pixels in the middle of these over which they are blended; the outer ones are not used
 
 
 def choose_side(height: int, width: int) -> int:
@@ -47,20 +47,22 @@ def padded_length(length: int, side: int, stride: int) -> int:
 def tile_weights(length: int, side: int, stride: int) -> dict[int, Float[np.ndarray, " t"]]:
     """Starts of evenly spread tiles that cover `length` pixels, and each one's blending weights.
 
-    The weights of all tiles add up to 1 at every pixel: a raised cosine over what two neighbours
-    share, but for `UNUSED` pixels at its ends. Tiles may differ a little in tone, since one of them
-    sees more of a bright sky: the wider the fade, the less it shows. `length` is a `padded_length`;
+    The weights of all tiles add up to 1 at every pixel: a raised cosine in the middle of what
+    two neighbours share. Tiles may differ a little in tone, since one of them sees more of a bright
+    sky: the wider the fade, the less it shows. `length` is a `padded_length`;
     starts are multiples of `stride`.
     """
-    count = tile_count(length, side)
+    # Starts are multiples of the stride, so that is how far apart they can be.
+    step = (side - OVERLAP) // stride * stride
+    count = 1 + max(0, -(-(length - side) // step))
     last = (length - side) // stride
     starts = [stride * (i * last // max(count - 1, 1)) for i in range(count)]
     places = np.arange(side) + 0.5
     windows = [np.ones(side) for _ in starts]
     for i, (start, following) in enumerate(itertools.pairwise(starts)):
         shared = side - (following - start)
-        # Seen from the second tile.
-        rise = np.clip((places - UNUSED) / (shared - 2 * UNUSED), 0, 1)
+        # Where the fade begins and ends, seen from the second tile.
+        rise = np.clip((places - (shared - FADE) / 2) / FADE, 0, 1)
         fade = 0.5 - 0.5 * np.cos(np.pi * rise)
         windows[i + 1] *= fade
         windows[i][following - start :] *= 1 - fade[:shared]

@@ -34,7 +34,7 @@ def test_tiles_cover_a_length_and_their_weights_add_up_to_one(length, side, stri
 
 @pytest.mark.parametrize("side", tiling.SIDES)
 def test_what_a_tile_sees_at_its_border_is_not_used(side):
-    unused = tiling.UNUSED
+    unused = (tiling.OVERLAP - tiling.FADE) // 2
     weights = tiling.tile_weights(4000, side, 8)
     for start, window in weights.items():
         assert start == 0 or (window[:unused] == 0).all()
