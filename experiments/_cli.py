@@ -18,6 +18,7 @@ from absl import app, flags, logging
 from fftdiff_jax.errors import UserError
 
 if TYPE_CHECKING:
+    from fftdiff_jax.config import Config
     from fftdiff_jax.data.manifest import Manifest
     from fftdiff_jax.restoration import Restorer
 
@@ -191,6 +192,23 @@ def prepare_jax(compilation_cache: str) -> None:
         # Small programs too: a run compiles dozens of them before its first step.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def share_cores(*recipes: Config, devices: int = 0) -> None:
+    """Makes CPU devices for training before JAX's first use; 0: as many as cores and batch allow.
+
+    Does nothing where XLA_FLAGS or Slurm have said how many devices there are. Other devices than
+    the CPU are as many as before.
+    """
+    if "host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+        return
+    if os.environ.get("SLURM_STEP_NUM_TASKS", "1") != "1":
+        return
+    import jax
+
+    from fftdiff_jax.training.cores import choose_devices, count_cores
+
+    jax.config.update("jax_num_cpu_devices", devices or choose_devices(recipes, count_cores()))
 
 
 def _look_for_gpu() -> None:

@@ -73,6 +73,7 @@ def main() -> int:
             raise UserError("nothing to compare; give --recipes, --sweep or --checkpoints")
         print(f"comparing {', '.join([*recipes, *openers])} into {output}", flush=True)
         _cli.prepare_jax(_COMPILATION_CACHE.value)
+        _cli.share_cores(*recipes.values())
         for path, opener in openers.items():
             rows = _merge(rows, _score_checkpoint(path, opener()))
             _write(results, rows)

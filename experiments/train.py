@@ -36,6 +36,13 @@ _HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
     "heartbeat_timeout", 100, "seconds without a sign of a process until it is lost", lower_bound=10
 )
 
+_CPU_DEVICES = flags.DEFINE_integer(
+    "cpu_devices",
+    0,
+    "devices that share a CPU's cores; 0: one a core, where the batch allows it",
+    lower_bound=0,
+)
+
 _OVERRIDES: list[str] = []
 
 
@@ -53,6 +60,7 @@ def main() -> int:
         if os.environ.get("SLURM_PROCID", "0") == "0":
             print(f"training {config.training.steps} steps into {workdir}", flush=True)
         _cli.prepare_jax(_COMPILATION_CACHE.value)
+        _cli.share_cores(config, devices=_CPU_DEVICES.value)
         from fftdiff_jax.training import distributed
         from fftdiff_jax.training.loop import train
 

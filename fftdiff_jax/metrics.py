@@ -185,10 +185,14 @@ def distance_maps(
     network = getattr(models, kind)()
     # ImageNet's mean and deviation, seen from [-1, 1] as in the reference.
     shift, scale = jnp.array([-0.030, -0.088, -0.188]), jnp.array([0.458, 0.448, 0.450])
-    both = (2 * jnp.concatenate([a, b]).astype(jnp.float32) - 1 - shift) / scale
+
+    def features(photos: Float[Array, "b h w 3"]) -> list[Float[Array, "b h2 w2 c"]]:
+        seen = (2 * photos.astype(jnp.float32) - 1 - shift) / scale
+        return [_unit_length(x) for x in network.apply({"params": params[f"{kind}_0"]}, seen)]
+
+    # Apart, so that a loss takes no gradient through the truth's features.
     maps = []
-    for layer, features in enumerate(network.apply({"params": params[f"{kind}_0"]}, both)):
-        of_a, of_b = jnp.split(_unit_length(features), 2)
+    for layer, (of_a, of_b) in enumerate(zip(features(a), features(b), strict=True)):
         weights = params[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].reshape(-1)
         maps.append(jnp.square(of_a - of_b) @ weights)
     return maps

@@ -98,7 +98,7 @@ def to_state(
     """The spectrum of a noise photo, turned by the rainy phase: sqrt(2) F n conj(Y)/|Y|."""
     turn = jnp.conj(spectra.unit(spectra.to_spectrum(rainy)))
     turned = math.sqrt(2) * spectra.to_spectrum(photo) * turn
-    return jnp.concatenate([turned.real, turned.imag], axis=-1)
+    return spectra.join(turned.real, turned.imag)
 
 
 def from_state(

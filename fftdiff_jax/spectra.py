@@ -69,9 +69,43 @@ def magnitude_and_phase(
     spectrum: Complex[Array, "*b h w c"],
 ) -> tuple[Float[Array, "*b h w c"], Float[Array, "*b h w c"]]:
     """|X| and arg X in (-pi, pi]; the phase of 0 is 0, and both have finite gradients there."""
-    empty = jnp.square(spectrum.real) + jnp.square(spectrum.imag) < 1e-24
-    safe = jnp.where(empty, 1.0, spectrum)
-    return jnp.where(empty, 0.0, jnp.abs(safe)), jnp.where(empty, 0.0, jnp.angle(safe))
+    real, imag = spectrum.real, spectrum.imag
+    power = jnp.square(real) + jnp.square(imag)  # no photo's is beyond float32
+    empty = power < 1e-24
+    real, imag = jnp.where(empty, 1.0, real), jnp.where(empty, 0.0, imag)
+    return jnp.where(empty, 0.0, jnp.sqrt(jnp.where(empty, 1.0, power))), angle(imag, real)
+
+
+@jax.custom_jvp
+def angle(imag: Float[Array, "*d"], real: Float[Array, "*d"]) -> Float[Array, "*d"]:
+    """arg(real + i imag) in (-pi, pi], to 3e-7; of 0 it is 0.
+
+    Moshier's polynomial (Cephes, atanf) in operations that vectorise: XLA's own atan2 takes 24 ns a
+    number on a CPU and this one 1, where an FFT takes 3.
+    """
+    x, y = jnp.abs(real), jnp.abs(imag)
+    steep = y > x
+    ratio = jnp.where(steep, x, y) / jnp.maximum(jnp.maximum(x, y), 1e-30)
+    beyond = ratio > 0.41421356  # tan(pi/8): there, pi/4 + atan((q - 1)/(q + 1))
+    q = jnp.where(beyond, (ratio - 1) / (ratio + 1), ratio)
+    z = q * q
+    series = (((8.05374449538e-2 * z - 1.38776856032e-1) * z + 1.99777106478e-1) * z) * z * q
+    turn = jnp.where(beyond, math.pi / 4, 0.0) + (q - 3.33329491539e-1 * z * q + series)
+    turn = jnp.where(steep, math.pi / 2 - turn, turn)
+    turn = jnp.where(real < 0, math.pi - turn, turn)
+    return jnp.where(imag < 0, -turn, turn)
+
+
+@angle.defjvp
+def _angle_jvp(primals, tangents):
+    (imag, real), (d_imag, d_real) = primals, tangents
+    power = jnp.maximum(jnp.square(real) + jnp.square(imag), 1e-30)
+    return angle(imag, real), (real * d_imag - imag * d_real) / power
+
+
+def join(magnitudes: Float[Array, "*b h w 3"], phases: Float[Array, "*b h w 3"]) -> Array:
+    """Six channels. XLA would else compute both halves number by number, as it joins them."""
+    return jnp.concatenate(jax.lax.optimization_barrier((magnitudes, phases)), axis=-1)
 
 
 def radial_frequency(height: int, width: int) -> Float[np.ndarray, "h w 1"]:
@@ -134,6 +168,11 @@ def unit(spectrum: Complex[Array, "*b h w c"]) -> Complex[Array, "*b h w c"]:
     return jnp.where(empty, 1.0, spectrum / jnp.where(empty, 1.0, magnitude))
 
 
+def _turn(phase: Float[Array, "*b h w 3"]) -> Complex[Array, "*b h w 3"]:
+    """e^(i p)."""
+    return jax.lax.complex(jnp.cos(phase), jnp.sin(phase))
+
+
 class Representation(Protocol):
     """A pair of maps between (clean, rainy) and (state, condition).
 
@@ -168,7 +207,7 @@ def condition(rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 6"]:
     low = math.log(MAGNITUDE_FLOOR)
     high = math.log(math.sqrt(height * width) + MAGNITUDE_FLOOR)  # a white photo's constant term
     level = 2 * (jnp.log(magnitude + MAGNITUDE_FLOOR) - low) / (high - low) - 1
-    return jnp.concatenate([level, phase / math.pi], axis=-1)
+    return join(level, phase / math.pi)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,7 +231,7 @@ class LogRatio:
         ratio = jnp.log((after + MAGNITUDE_FLOOR) / (before + MAGNITUDE_FLOOR))
         scale, phase_scale = self._scales(before)
         phase = _phase_difference(target, source, self.wrapped)
-        return jnp.concatenate([ratio / scale, phase / phase_scale], axis=-1)
+        return join(ratio / scale, phase / phase_scale)
 
     def decode(
         self, state: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]
@@ -203,7 +242,7 @@ class LogRatio:
         scale, phase_scale = self._scales(before)
         ratio = jnp.clip(state[..., :3] * scale, -LARGEST_LOG, LARGEST_LOG)
         after = (before + MAGNITUDE_FLOOR) * jnp.exp(ratio) - MAGNITUDE_FLOOR
-        return to_photo(unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
+        return to_photo(unit(source) * after * _turn(state[..., 3:] * phase_scale))
 
     def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
         """See `Representation`."""
@@ -241,7 +280,7 @@ class SignedLog:
         change = after - before
         level = jnp.sign(change) * jnp.log1p(jnp.abs(change) / SIGNED_LOG_UNIT)
         phase = _phase_difference(target, source, self.wrapped)
-        return jnp.concatenate([level / scale, phase / phase_scale], axis=-1)
+        return join(level / scale, phase / phase_scale)
 
     def decode(
         self, state: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]
@@ -253,7 +292,7 @@ class SignedLog:
         level = jnp.clip(state[..., :3] * scale, -LARGEST_LOG, LARGEST_LOG)
         change = jnp.sign(level) * jnp.expm1(jnp.abs(level)) * SIGNED_LOG_UNIT
         after = before + change
-        return to_photo(unit(source) * after * jnp.exp(1j * state[..., 3:] * phase_scale))
+        return to_photo(unit(source) * after * _turn(state[..., 3:] * phase_scale))
 
     def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
         """See `Representation`."""
@@ -289,7 +328,7 @@ class ComplexDifference:
         """See `Representation`."""
         source, target = to_spectrum(rainy), to_spectrum(clean)
         turned = (target - source) * jnp.conj(unit(source)) / self._scale(source)
-        return jnp.concatenate([turned.real, turned.imag], axis=-1)
+        return join(turned.real, turned.imag)
 
     def decode(
         self, state: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]

@@ -46,6 +46,30 @@ def test_decode_undoes_encode_for_any_photos_and_sizes(representation, pair):
     np.testing.assert_allclose(representation.decode(state, rainy), clean, atol=3e-5)
 
 
+NUMBERS = npst.arrays(np.float32, 64, elements=st.floats(-1e4, 1e4, width=32))
+
+
+@settings(max_examples=50, deadline=None)
+@given(imag=NUMBERS, real=NUMBERS)
+def test_angles_are_numpys(imag, real):
+    numbers = (imag, real)
+    found = np.asarray(spectra.angle(*map(jnp.asarray, numbers)), np.float64)
+    # Numbers that float32 holds with fewer digits count as 0 on most devices.
+    tiny = np.hypot(*numbers) < 1e-25
+    expected = np.arctan2(*(number.astype(np.float64) for number in numbers))
+    turns = np.abs(np.exp(1j * found) - np.exp(1j * expected))
+    assert np.all(turns[~tiny] < 6e-7)
+    assert np.all((found > -np.pi - 3e-7) & (found <= np.pi + 3e-7))
+
+
+def test_angles_have_the_gradient_of_atan2_and_a_finite_one_at_zero():
+    imag, real = jnp.asarray([1.0, -2.0, 3.0, 0.0]), jnp.asarray([-0.5, -1.0, 0.2, 0.0])
+    slope = jax.grad(lambda y, x: jnp.sum(spectra.angle(y, x)), argnums=(0, 1))(imag, real)
+    power = np.asarray([1.25, 5.0, 9.04, np.inf])
+    np.testing.assert_allclose(slope[0], np.asarray(real) / power, rtol=1e-5)
+    np.testing.assert_allclose(slope[1], -np.asarray(imag) / power, rtol=1e-5)
+
+
 @pytest.mark.parametrize("representation", REPRESENTATIONS, ids=repr)
 @pytest.mark.parametrize("clean", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("rainy", [0.0, 0.5, 1.0])

@@ -92,16 +92,14 @@ def waiting_share(config: Config, data: DataConfig, rows: Manifest, steps: int) 
     The device is awaited after every step, so that all of the iterator's time counts; the loop
     itself, which does not await the device, waits less.
     """
-    training, devices = Training(config), jax.local_device_count()
+    training = Training(config)
     with _open(config, data, rows) as stream:
 
         def step() -> float:
             start = time.perf_counter()
             batch = next(stream)
             waited = time.perf_counter() - start
-            side = config.data.crop_size
-            shape = (devices, -1, side, side, 3)
-            training.batch = Batch(batch["clean"].reshape(shape), batch["rainy"].reshape(shape))
+            training.batch = as_step_batch(batch)
             jax.block_until_ready(training.run(1))
             return waited
 
@@ -109,6 +107,12 @@ def waiting_share(config: Config, data: DataConfig, rows: Manifest, steps: int) 
         start = time.perf_counter()
         waited = sum(step() for _ in range(steps))
         return waited / (time.perf_counter() - start)
+
+
+def as_step_batch(batch: pipeline.Batch) -> Batch:
+    """A batch of the data layer with the devices in front."""
+    shape = (jax.local_device_count(), -1, *batch["clean"].shape[1:])
+    return Batch(batch["clean"].reshape(shape), batch["rainy"].reshape(shape))
 
 
 def make_pairs(folder: Path) -> Path:
@@ -150,12 +154,11 @@ class _Pipeline:
         self._stream: Iterator[pipeline.Batch] = iter(())
         representation = spectra.make_representation(config.representation)
 
-        @jax.jit
         def encode(clean: jax.Array, rainy: jax.Array) -> tuple[jax.Array, jax.Array]:
             clean, rainy = (photo.astype(jnp.float32) / 255 for photo in (clean, rainy))
             return representation.encode(clean, rainy), spectra.condition(rainy)
 
-        self._encode = encode
+        self._encode = jax.pmap(encode)  # over the devices, as the training step is
 
     def fill_cache(self) -> float:
         """Decodes every photo once, one after the other; returns the seconds."""
@@ -175,8 +178,7 @@ class _Pipeline:
         """Makes batches of spectra and returns how many pairs they held."""
         encoded = None
         for _ in range(self._batches):
-            batch = next(self._stream)
-            encoded = self._encode(batch["clean"], batch["rainy"])
+            encoded = self._encode(*as_step_batch(next(self._stream)))
         jax.block_until_ready(encoded)
         return self._batches * self._config.training.batch_size
 

@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Any
 
+from experiments import _cli
 from fftdiff_jax import config as configuration
 from fftdiff_jax.errors import UserError
 
@@ -22,6 +23,8 @@ MEASURES = {
     "sample": ("restoring", "measure_restoring"),
     "profile": ("profiling", "measure_profile"),
 }
+# Of these, the devices are those that `experiments.train` would have.
+AS_IN_TRAINING = ("train", "data", "profile")
 
 
 def main() -> int:
@@ -44,9 +47,12 @@ def main() -> int:
 def _measure(request: dict[str, Any]) -> Any:
     if request["kind"] not in MEASURES:  # "machine": device and versions alone
         return None
+    config = configuration.from_dict(request["config"])
+    if request["kind"] in AS_IN_TRAINING:
+        _cli.share_cores(config)
     module, name = MEASURES[request["kind"]]
     measure = getattr(importlib.import_module(f"experiments.benchmarks.{module}"), name)
-    return measure(configuration.from_dict(request["config"]), **request["options"])
+    return measure(config, **request["options"])
 
 
 if __name__ == "__main__":

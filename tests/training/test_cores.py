@@ -1,0 +1,47 @@
+"""How many devices a CPU's cores become."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fftdiff_jax.config import Config
+from fftdiff_jax.training.cores import choose_devices, count_cores
+from fftdiff_jax.training.step import roles
+
+
+def recipe(batch: int, **diffusion: float) -> Config:
+    config = Config()
+    return dataclasses.replace(
+        config,
+        training=dataclasses.replace(config.training, batch_size=batch),
+        diffusion=dataclasses.replace(config.diffusion, **diffusion),
+    )
+
+
+@pytest.mark.parametrize(
+    ("batch", "cores", "devices"),
+    [
+        (16, 1, 1),
+        (16, 2, 2),
+        (16, 3, 2),  # 3 does not divide 16
+        (16, 64, 4),  # half, a quarter and a quarter of less than 4 examples cannot be had
+        (15, 8, 1),
+        (1, 8, 1),
+    ],
+)
+def test_as_many_as_leave_every_role_its_share(batch, cores, devices):
+    config = recipe(batch)
+    assert choose_devices([config], cores) == devices
+    each = roles(config, batch // devices)
+    assert sorted(np.tile(each, devices)) == sorted(roles(config, batch))
+
+
+def test_recipes_that_are_compared_share_one_number():
+    assert choose_devices([recipe(16), recipe(16, noisiest_share=1.0)], 16) == 4
+    assert choose_devices([recipe(16, noisiest_share=1.0)], 16) == 16
+    assert choose_devices([], 4) == 4
+
+
+def test_there_is_a_core():
+    assert count_cores() >= 1
