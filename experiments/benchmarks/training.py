@@ -49,7 +49,7 @@ def random_batch(config: Config) -> Batch:
 
 
 def measure_training(config: Config, *, repeats: int, steps_a_run: int = 5) -> dict[str, Any]:
-    """Times `repeats` runs of some steps, each beside a matrix product on the same device.
+    """Times `repeats` runs of some steps, each beside matrix products on the same devices.
 
     The device's load changes with time, so the share is taken run by run, and its median counts.
     """
@@ -66,7 +66,7 @@ def measure_training(config: Config, *, repeats: int, steps_a_run: int = 5) -> d
     step_seconds = statistics.median(seconds)
     operations_a_step = traced["flops_per_step"]
     shares = [
-        operations_a_step / jax.local_device_count() / each / rate
+        operations_a_step / each / rate
         for each, rate in zip(seconds, rates, strict=True)
     ]
     return {
