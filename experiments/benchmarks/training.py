@@ -65,10 +65,7 @@ def measure_training(config: Config, *, repeats: int, steps_a_run: int = 5) -> d
         rates.append(product.rate(min(product_seconds, timing.timed(product))))
     step_seconds = statistics.median(seconds)
     operations_a_step = traced["flops_per_step"]
-    shares = [
-        operations_a_step / each / rate
-        for each, rate in zip(seconds, rates, strict=True)
-    ]
+    shares = [operations_a_step / each / rate for each, rate in zip(seconds, rates, strict=True)]
     return {
         "images_per_second": config.training.batch_size / step_seconds,
         "step_seconds": step_seconds,

@@ -88,6 +88,23 @@ def test_a_killed_run_goes_on_to_the_same_curve(finished, tmp_path, pairs_csv):
     assert losses(tmp_path / "run") == losses(whole)
 
 
+@pytest.mark.slow
+def test_devices_that_share_the_cores_train_the_same_network(tmp_path, pairs_csv):
+    """Two devices of a core each, which is what a recipe gets where its batch allows it."""
+    flags = (*FLAGS, f"--config.data.manifest={pairs_csv}", "--workdir=run", "--cpu_devices=2")
+    # Of two examples a device each has one of these tasks; three would not go into them.
+    tasks = ("--config.diffusion.refine_share=0.0",)
+    result = run(tmp_path, "train", *flags, *tasks)
+    assert result.returncode == 0, result.stderr
+    (tmp_path / "one").mkdir()
+    alone = (*flags[:-1], "--cpu_devices=1")
+    result = run(tmp_path / "one", "train", *alone, *tasks)
+    assert result.returncode == 0, result.stderr
+    pairs = zip(losses(tmp_path / "run"), losses(tmp_path / "one" / "run"), strict=True)
+    for (step, two), (_, one) in pairs:
+        np.testing.assert_allclose(float(two), float(one), rtol=1e-4, err_msg=step)
+
+
 def test_a_finished_run_only_evaluates_again(finished, pairs_csv):
     workdir, _ = finished
     before = losses(workdir)
