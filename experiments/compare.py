@@ -18,6 +18,7 @@ step is timed first, and its number of steps follows. What is trained or scored 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import sys
 import time
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 _RECIPES = flags.DEFINE_list("recipes", [], "configuration files, or names of them")
 _SWEEP = flags.DEFINE_string("sweep", None, "a file that defines get_sweep() -> {name: Config}")
+_ONLY = flags.DEFINE_list("only", [], "of --sweep these recipes only")
 _CHECKPOINTS = flags.DEFINE_list(
     "checkpoints", [], "weights to score as they are: runs, files, or 'pretrained'"
 )
@@ -92,8 +94,13 @@ def main() -> int:
 def _recipes() -> dict[str, Config]:
     found = {Path(name).stem: _config.load_config(name, _OVERRIDES) for name in _RECIPES.value}
     if _SWEEP.value:
-        for name, recipe in _config.load_sweep(_SWEEP.value, _OVERRIDES).items():
-            found[name] = recipe
+        sweep = _config.load_sweep(_SWEEP.value, _OVERRIDES)
+        for name in _ONLY.value:
+            if name not in sweep:
+                near = difflib.get_close_matches(name, sweep, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sweep)}"
+                raise UserError(f"--only: there is no recipe {name!r} in {_SWEEP.value}; {hint}")
+        found |= {name: sweep[name] for name in _ONLY.value or sweep}
     return found
 
 

@@ -88,3 +88,7 @@ def test_nothing_to_compare_is_one_line(tmp_path):
     assert "nothing to draw from" in commands.refusal(refused)
     refused = commands.run(tmp_path, "compare", "--output=out", "--sweep=none.py")
     assert "no such file" in commands.refusal(refused)
+    (tmp_path / "sweep.py").write_text(SWEEP)
+    flags = ("--output=out", "--sweep=sweep.py", "--only=drawm")
+    refused = commands.run(tmp_path, "compare", *flags)
+    assert "did you mean drawn?" in commands.refusal(refused)
