@@ -38,13 +38,18 @@ cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")}"
 
 say() { echo "launch_gpu.sh: $(date '+%F %T') $*"; }
 
-# The value of --NAME=... among this script's arguments.
+# The value of --NAME=VALUE or --NAME VALUE among this script's arguments; the last one counts.
 flag() {
-  local name=$1 word
+  local name=$1 value=
   shift
-  for word in "$@"; do
-    case $word in --"$name"=*) echo "${word#--"$name"=}" ;; esac
-  done | tail -n 1
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --"$name"=*) value=${1#*=} ;;
+      --"$name") value=${2:-} ;;
+    esac
+    shift
+  done
+  echo "${value/#\~/$HOME}"
 }
 
 # ---- a virtual environment, made once -----------------------------------------------------------
@@ -79,7 +84,7 @@ export XDG_CACHE_HOME=$scratch # decoded photos
 export SRUN_CPUS_PER_TASK=${SLURM_CPUS_PER_TASK:-1}
 arguments=(--noprogress --compilation_cache="$scratch/fftdiff_jax/xla" "$@")
 
-if [ "${FFTDIFF_LOCAL_SHARDS:-0}" = 1 ]; then
+if [ "${FFTDIFF_LOCAL_SHARDS:-0}" = 1 ] && [ "${FFTDIFF_VERB:-train}" = train ]; then
   manifest=$(flag config.data.manifest "$@")
   shards=$(realpath "${manifest%.csv}_tfds")
   here=${TMPDIR:-/tmp}/fftdiff_jax-${USER:-$(id -un)}$shards

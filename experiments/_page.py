@@ -117,7 +117,9 @@ class Page:
         line = f"{width} \u00d7 {height} pixels, {draws} draw{'s' * (draws > 1)} of "
         line += f"{steps} step{'s' * (steps > 1)}, {seconds:.1f} s"
         spread = None
-        if draws > 1:
+        if draws > 1 and steps == 1:
+            line += "; one step draws nothing, take 2 or more to see a spread"
+        elif draws > 1:
             spread, limit = look.spread_picture()
             line += f"; yellow in the map of the spread: {limit:.1f} of 255 grey levels"
         pair, spectra = (photo.pixels, look.restored), look.spectrum_pictures()

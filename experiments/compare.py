@@ -6,7 +6,8 @@
 A recipe is a configuration file, or one entry of a file that defines get_sweep() -> {name: Config}
 (--sweep). Overrides with --config.FIELD hold for all of them: the same steps, batches and seeds, so
 the same data in the same order. --minutes gives every recipe the same training time instead: its
-step is timed first, and its number of steps follows. What is trained or scored already is kept.
+step is timed first, and its number of steps follows. What is trained is kept, and so is what is
+scored of it in all the ways that are asked for; another --limit or --crop wants another --output.
 --checkpoints adds weights that are there already, in every way of sampling, without training:
 
     python -m experiments.compare --checkpoints=pretrained --manifest=rain800.csv \
@@ -69,6 +70,8 @@ def main() -> int:
     results = output / "results.json"
     rows = json.loads(results.read_text()) if results.exists() else []
     if not _REDRAW.value:
+        seeds = [int(number) for number in _numbers("seeds", _SEEDS.value, least=0)]
+        _ways()  # refuses what is no number before anything is trained
         recipes = _recipes()
         openers = {path: _cli.restorer_opener(_path(path)) for path in _CHECKPOINTS.value}
         if not recipes and not openers:
@@ -76,14 +79,19 @@ def main() -> int:
         print(f"comparing {', '.join([*recipes, *openers])} into {output}", flush=True)
         _cli.prepare_jax(_COMPILATION_CACHE.value)
         _cli.share_cores(*recipes.values())
-        for path, opener in openers.items():
-            rows = _merge(rows, _score_checkpoint(path, opener()))
+        from fftdiff_jax.comparison import distinct_names
+
+        names = distinct_names(list(openers)) if openers else []
+        for name, opener in zip(names, openers.values(), strict=True):
+            rows = _merge(rows, _score_checkpoint(name, opener()))
             _write(results, rows)
         for name, recipe in recipes.items():
-            for seed in _SEEDS.value:
-                training = dataclasses.replace(recipe.training, seed=int(seed))
+            for seed in seeds:
+                if _scored(rows, name, seed):
+                    continue
+                training = dataclasses.replace(recipe.training, seed=seed)
                 config = dataclasses.replace(recipe, training=training)
-                rows = _merge(rows, _run(name, config, output))
+                rows = _merge(rows, _run(name, config, output, rows))
                 _write(results, rows)
     elif not rows:
         raise UserError(f"{results}: nothing to draw from; run without --redraw first")
@@ -93,6 +101,8 @@ def main() -> int:
 
 def _recipes() -> dict[str, Config]:
     found = {Path(name).stem: _config.load_config(name, _OVERRIDES) for name in _RECIPES.value}
+    if _ONLY.value and not _SWEEP.value:
+        raise UserError("--only picks recipes of a --sweep, and none is given")
     if _SWEEP.value:
         sweep = _config.load_sweep(_SWEEP.value, _OVERRIDES)
         for name in _ONLY.value:
@@ -108,13 +118,23 @@ def _path(checkpoint: str) -> str | None:
     return None if checkpoint == "pretrained" else checkpoint
 
 
-def _score_checkpoint(path: str, restorer: Restorer) -> list[dict[str, Any]]:
+def _scored(rows: list[dict[str, Any]], name: str, seed: int) -> bool:
+    """Whether there is a row for every way of sampling that is asked for."""
+    ways = {(row["steps"], row["noise_scale"], row["draws"]) for row in _of(rows, name, seed)}
+    return ways.issuperset(_ways())
+
+
+def _of(rows: list[dict[str, Any]], name: str, seed: int) -> list[dict[str, Any]]:
+    return [row for row in rows if row["recipe"] == name and row["seed"] == seed]
+
+
+def _score_checkpoint(name: str, restorer: Restorer) -> list[dict[str, Any]]:
     """Scores weights as they are, in every way of sampling."""
     from fftdiff_jax.unet import count_parameters
 
     manifest = _cli.require("manifest", _MANIFEST.value)
     about = {
-        "recipe": Path(path).stem,
+        "recipe": name,
         "seed": restorer.config.training.seed,
         "training_steps": restorer.step,
         "training_seconds": 0.0,  # not known of weights that are there
@@ -123,8 +143,13 @@ def _score_checkpoint(path: str, restorer: Restorer) -> list[dict[str, Any]]:
     return _score(about, restorer.params, restorer.config, manifest)
 
 
-def _run(name: str, config: Config, output: Path) -> list[dict[str, Any]]:
-    """Trains one recipe with one seed, or takes the run that is there, and scores it."""
+def _run(
+    name: str, config: Config, output: Path, rows: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Trains one recipe with one seed, or takes the run that is there, and scores it.
+
+    `rows` are those of before, which know how long a finished run took.
+    """
     from fftdiff_jax.training.checkpoints import load_weights
     from fftdiff_jax.training.loop import train
     from fftdiff_jax.unet import count_parameters
@@ -138,6 +163,8 @@ def _run(name: str, config: Config, output: Path) -> list[dict[str, Any]]:
     begin = time.perf_counter()
     train(config, folder, progress=_PROGRESS.value)
     seconds = time.perf_counter() - begin
+    before = _of(rows, name, config.training.seed)
+    seconds = before[0]["training_seconds"] if before else seconds
     params, config, _ = load_weights(folder)
     about = {
         "recipe": name,
@@ -170,13 +197,27 @@ def _score(
 def _ways() -> list[tuple[int, float, int]]:
     """Steps, noise scale and draws of every way to sample; one step has nothing to draw."""
     ways = []
-    for steps in sorted({int(word) for word in _STEPS.value}):
+    for steps in sorted({int(number) for number in _numbers("steps", _STEPS.value, least=1)}):
         if steps == 1:
             ways.append((1, 1.0, 1))
             continue
-        for scale in (float(word) for word in _SCALES.value):
+        for scale in _numbers("noise_scales", _SCALES.value, least=0):
             ways.append((steps, scale, _DRAWS.value if scale > 0 else 1))
     return ways
+
+
+def _numbers(name: str, words: list[str], least: int) -> list[float]:
+    """The numbers of a list flag; whole ones but for the noise's scale, which is at most 1."""
+    numbers = []
+    for word in words:
+        try:
+            number = float(word) if name == "noise_scales" else int(word)
+        except ValueError:
+            raise UserError(f"--{name}: {word!r} is no number") from None
+        if number < least or (name == "noise_scales" and number > 1):
+            raise UserError(f"--{name}: {word} is out of range")
+        numbers.append(number)
+    return numbers
 
 
 def _with_steps(config: Config, timing: Path, minutes: float, folder: Path) -> Config:

@@ -20,7 +20,7 @@ from experiments import _cli
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, _cli.CHECKPOINT_HELP)
 _COMPARE = flags.DEFINE_list("compare", [], "further checkpoints for the same table")
 _MANIFEST = flags.DEFINE_string("manifest", None, "the CSV of pairs, or 'embedded'")
 _SPLIT = flags.DEFINE_string(

@@ -40,7 +40,9 @@ def main() -> int:
     params, config, step = load_weights(checkpoint)
     sampling = _config.override(config, _OVERRIDES).sampling
     # A folder of this machine means nothing elsewhere, and may say too much.
-    data = dataclasses.replace(config.data, manifest=Path(config.data.manifest).name, cache_dir="")
+    data = dataclasses.replace(
+        config.data, manifest=Path(config.data.manifest).name, cache_dir="", shards_dir=""
+    )
     training = dataclasses.replace(
         config.training, initial_weights=Path(config.training.initial_weights).name
     )

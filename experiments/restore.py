@@ -28,7 +28,9 @@ _NOISE_SCALE = flags.DEFINE_float(
     "noise_scale", None, "1 draws, 0 refines (every draw the same); for several steps", 0.0, 1.0
 )
 _UNCERTAINTY = flags.DEFINE_bool(
-    "uncertainty", False, "also write NAME.uncertainty.png: the draws' spread, white at 0.1"
+    "uncertainty",
+    False,
+    "also write NAME.uncertainty.png: the spread of the draws (8 of 4 steps), white at 0.1",
 )
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "leave photos alone that are in --output already"
@@ -48,6 +50,10 @@ def main() -> int:
     output = Path(_cli.require("output", _OUTPUT.value)).expanduser().absolute()
     if _UNCERTAINTY.value and _DRAWS.value == 1:
         raise UserError("--uncertainty is the spread of several draws; give --draws=2 or more")
+    if _UNCERTAINTY.value and _STEPS.value == 1:
+        raise UserError("--uncertainty: one step draws nothing; give --steps=4, or at least 2")
+    if _UNCERTAINTY.value and _NOISE_SCALE.value == 0:
+        raise UserError("--uncertainty: with --noise_scale=0 every draw is the same photo")
     planned = jobs.plan(pattern, output, maps=_UNCERTAINTY.value, keep=_SKIP_EXISTING.value)
     waiting = [job for job in planned if not (_SKIP_EXISTING.value and job.target.exists())]
     if len(waiting) < len(planned):

@@ -16,20 +16,25 @@ import sys
 from absl import flags
 
 from experiments import _cli, _config
+from fftdiff_jax.errors import UserError
 
 _CONFIG = flags.DEFINE_string("config", "rain1400_gpu", "the experiment")
 _GPUS = flags.DEFINE_list("gpus", ["1", "2", "4", "8", "16"], "numbers of GPUs")
 _GPUS_A_NODE = flags.DEFINE_integer("gpus_a_node", 8, "GPUs of a node", lower_bound=1)
 _STEP_SECONDS = flags.DEFINE_float("step_seconds", None, "of the global batch, on one GPU", 0.0)
 _MEASURE = flags.DEFINE_bool("measure", False, "measure a step here (minutes on a CPU)")
-_PAIRS = flags.DEFINE_integer("pairs", 12_600, "training pairs; Rain1400 has 12,600")
+_PAIRS = flags.DEFINE_integer("pairs", 12_600, "training pairs; Rain1400 has 12,600", lower_bound=1)
 
 _OVERRIDES: list[str] = []
 
 
 def main() -> int:
     """Prints the table."""
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    gpus = [int(word) for word in _GPUS.value if word.isdigit() and int(word) > 0]
+    if len(gpus) != len(_GPUS.value) or not gpus:
+        raise UserError(f"--gpus: {','.join(_GPUS.value)!r} are not whole numbers of at least 1")
+    if not _MEASURE.value:
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
     config = _config.load_config(_CONFIG.value, _OVERRIDES)
     _cli.prepare_jax("")
     from fftdiff_jax.training.scaling import Rates, Work, count_work, expect, measure_step
@@ -46,12 +51,18 @@ def main() -> int:
     measured = _STEP_SECONDS.value
     peak = rates.bfloat16 if config.model.dtype == "bfloat16" else rates.float32
     if _MEASURE.value:
-        # CPUs have no bfloat16 of their own; the program is the same.
-        model = dataclasses.replace(config.model, dtype="float32")
-        step = measure_step(dataclasses.replace(config, model=model))
+        import jax
+
+        measured_config = config
+        if jax.default_backend() == "cpu":
+            # CPUs have no bfloat16 of their own; the program is the same.
+            model = dataclasses.replace(config.model, dtype="float32")
+            measured_config = dataclasses.replace(config, model=model)
+        step = measure_step(measured_config)
         share = step.share(work)
         print(
-            f"measured here, in float32: {step.seconds:.2f} s a step of {step.examples} examples, "
+            f"measured here, in {measured_config.model.dtype}: {step.seconds:.2f} s a step of "
+            f"{step.examples} examples, "
             f"{step.examples * work.operations / step.seconds / 1e9:.0f} GFLOP/s; matrix products: "
             f"{step.products / 1e9:.0f} GFLOP/s; so a step reaches {share:.0%} of the rate\n"
         )
@@ -61,10 +72,10 @@ def main() -> int:
         work = Work(measured * peak / batch, 0.0, work.gradients, work.parameters)
     print("| GPUs | images/s | ms a step | of these, gradients travel | hours |")
     print("|---|---|---|---|---|")
-    for text in _GPUS.value:
-        found = expect(config, work, int(text), rates)
+    for count in gpus:
+        found = expect(config, work, count, rates)
         cells = [
-            text,
+            str(count),
             _range(found.images[1], found.images[0]),
             _range(*(1000 * s for s in found.seconds)),
             f"{1000 * found.exchange:.1f} ms",

@@ -18,6 +18,9 @@ def main(words: list[str] | None = None) -> int:
     )
     parser.add_argument("photos", nargs="+", help="photos, folders, or patterns in quotes")
     parser.add_argument("--output", default="restored", help="folder for the results: restored/")
+    parser.add_argument(
+        "--skip_existing", action="store_true", help="leave photos alone that are in --output"
+    )
     parser.add_argument("--steps", type=int, help="network evaluations a draw")
     parser.add_argument("--draws", type=int, help="draws whose mean is the photo")
     options = parser.parse_args(words)
@@ -35,8 +38,11 @@ def _restore(options: argparse.Namespace) -> int:
     from fftdiff_jax import jobs
 
     output = Path(options.output).expanduser().absolute()
-    planned = [job for photo in options.photos for job in jobs.plan(photo, output)]
+    keep = options.skip_existing
+    planned = [job for photo in options.photos for job in jobs.plan(photo, output, keep=keep)]
     jobs.require_own_targets(planned)
+    if keep:
+        planned = [job for job in planned if not job.target.exists()]
     print(f"restoring {jobs.photos(len(planned))} into {output}", flush=True)
     from fftdiff_jax.restoration import Restorer
 

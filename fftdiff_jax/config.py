@@ -53,7 +53,7 @@ class ModelConfig:
     fold: int = 2  # fold x fold pixels become channels before the first convolution
     widths: tuple[int, ...] = (32, 64, 96)  # channels at each resolution
     blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
-    self_conditioning: bool = True  # the last clean estimate is a further input
+    self_conditioning: bool = True  # an earlier clean estimate is a further input
     dtype: str = "float32"  # of the convolutions: "float32" or "bfloat16"; masters stay float32
 
 
@@ -76,7 +76,10 @@ class DiffusionConfig:
 
 @dataclasses.dataclass(frozen=True)
 class SamplingConfig:
-    """How photos are drawn (sampling.py); every field can be overridden at restoration."""
+    """How photos are drawn (sampling.py).
+
+    `Restorer.with_sampling` and `experiments.pack` change any field afterwards.
+    """
 
     sampler: str = "ddim"  # "ddim", "ddpm" or "dpm_solver"
     steps: int = 1  # network evaluations a draw

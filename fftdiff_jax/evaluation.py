@@ -26,6 +26,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import write_text
 from fftdiff_jax.results import PERCEPTUAL, PhotoResult, ResultFolder
 from fftdiff_jax.summary import choose_shown, summarise
+from fftdiff_jax.tiling import choose_side
 
 SHOWN_SIDE = 480  # pixels of a photo's middle in before_after.png
 
@@ -130,8 +131,10 @@ def evaluate(
     done = folder.read()
     share = [row for row in rows[process_index::process_count] if row.number not in done]
     if share:
-        # The first call compiles: that is no part of the time a photo takes.
-        restorer.sample_float(np.zeros((32, 32, 3), np.uint8), draws=1, steps=steps, seed=seed)
+        # The first call of each size of tiles compiles: that is no part of the time a photo takes.
+        for side in {choose_side(*photo_size(str(row.rainy))) for row in share}:
+            blank = np.zeros((side, side, 3), np.uint8)
+            restorer.sample_float(blank, draws=1, steps=steps, seed=seed)
     bar = tqdm(share, desc="evaluate", unit="photo", disable=not progress)
     for row in bar:
         result, restored = score_row(
@@ -178,6 +181,8 @@ def score_row(
     samples = np.asarray(restorer.sample_float(rainy, draws=draws, steps=steps, seed=seed))
     seconds = time.perf_counter() - begin
     restored = _mean_photo(samples)
+    # Draws of one step are one photo, and say nothing of a spread.
+    drawn = len(samples) > 1 and not np.array_equal(samples[0], samples[1])
     height, width = clean.shape[:2]
     result = PhotoResult(
         file=portable_path(str(row.rainy), Path(manifest.path).parent),
@@ -187,7 +192,7 @@ def score_row(
         rainy=_scores(rainy, clean, lpips_nets),
         restored=_scores(restored, clean, lpips_nets),
         seconds=seconds,
-        diagnostics=calibration.diagnose(rainy, samples, clean),
+        diagnostics=calibration.diagnose(rainy, samples if drawn else samples[:1], clean),
     )
     return result, restored
 

@@ -35,7 +35,7 @@ def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) 
     """Says what is restored to where, and refuses what would cost a photo of the user's.
 
     Args:
-      pattern: --input.
+      pattern: a photo, a folder, or a pattern with wildcards.
       output: the folder, absolute.
       maps: whether maps of the spread are written too.
       keep: whether what is there already is left alone.
@@ -48,7 +48,7 @@ def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) 
         return _plan(pattern, output, maps, keep)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise UserError(
-            f"--input {pattern[:100]}, --output {str(output)[:100]}: cannot be used "
+            f"{pattern[:100]}, --output {str(output)[:100]}: cannot be used "
             f"({(error.strerror or str(error)).lower()}); choose other ones"
         ) from error
 
@@ -58,13 +58,13 @@ def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     below = _within(found, root, output)
     if below and not keep:
         raise UserError(
-            f"--output {output}: lies within --input and holds photos, such as {below[0].name}; "
+            f"--output {output}: lies within the input and holds photos, such as {below[0].name}; "
             "choose an empty folder or one elsewhere, or --skip_existing to go on"
         )
     results = frozenset(below)
     sources = [path for path in found if path not in results]
     if not sources:
-        raise UserError(f"--input {pattern}: no photo there but those in --output")
+        raise UserError(f"{pattern}: no photo there but those in --output")
     targets = [output / (path.relative_to(root) if root else path.name) for path in sources]
     # A map is called after its photo's stem where that is clear, else after its whole name.
     stems = collections.Counter(target.with_suffix("") for target in targets)
@@ -74,6 +74,12 @@ def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
         )
         for target in targets
     ]
+    clash = set(targets) & set(spreads) if maps else set()
+    if clash:
+        raise UserError(
+            f"{pattern}: {min(clash).name} is a photo, and the name of another photo's map "
+            "of the spread; restore them into two folders"
+        )
     _require_writable(output)
     _refuse_overwriting(sources, [*targets, *(spreads if maps else [])])
     return [Job(*job) for job in zip(sources, targets, spreads, strict=True)]
@@ -97,7 +103,7 @@ def find_photos(pattern: str) -> tuple[Path | None, list[Path]]:
         root = _fixed_part(path)
         found = sorted(root.glob(str(path.relative_to(root)))) if root != path else []
         if not found:
-            raise UserError(f"--input {pattern}: there is no such photo or folder")
+            raise UserError(f"{pattern}: there is no such photo or folder")
     photos = [
         p
         for p in found
@@ -107,7 +113,7 @@ def find_photos(pattern: str) -> tuple[Path | None, list[Path]]:
     ]
     if not photos:
         known = ", ".join(sorted(PHOTO_SUFFIXES))
-        raise UserError(f"--input {pattern}: no photo there (looked for {known})")
+        raise UserError(f"{pattern}: no photo there (looked for {known})")
     return root, photos
 
 
@@ -148,7 +154,10 @@ def _restore(
 
 
 def require_own_targets(jobs: Sequence[Job]) -> None:
-    """Raises `UserError` where two photos would go to one place."""
+    """Raises `UserError` where two photos would go to one place, or one into another's.
+
+    For jobs of several patterns, each of which was planned by itself.
+    """
     places: dict[Path, Path] = {}
     for job in jobs:
         other = places.setdefault(job.target, job.source)
@@ -157,6 +166,7 @@ def require_own_targets(jobs: Sequence[Job]) -> None:
                 f"{other} and {job.source} would both be restored to {job.target}; "
                 "restore them into two folders"
             )
+    _refuse_overwriting([job.source for job in jobs], [job.target for job in jobs])
 
 
 def _within(photos: Sequence[Path], root: Path | None, output: Path) -> list[Path]:

@@ -30,6 +30,8 @@ from fftdiff_jax.tiling import Rows
 # is never filled up with tiles that nobody wants; other devices idle on one.
 TILES_AT_ONCE = {"cpu": 1}
 TILES_AT_ONCE_ELSEWHERE = 8
+# One step draws nothing: of a spread, where no number of steps is asked for.
+STEPS_OF_A_SPREAD = 4
 
 
 class Restorer:
@@ -122,10 +124,12 @@ class Restorer:
     ) -> tuple[UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
         """The restored photo, and the draws' standard deviation (root mean square over R, G, B).
 
+        Without `steps` it takes `STEPS_OF_A_SPREAD` where a draw has one by default.
+
         Raises:
-          UserError: as for a call, or fewer than two draws.
+          UserError: as for a call, fewer than two draws, or a way of sampling that draws nothing.
         """
-        _require_spread(draws)
+        steps = self._steps_of_a_spread(draws, steps)
         restored = np.empty(photo.shape, _depth(bits))
         spread = np.empty(photo.shape[:2], np.float32)
         for top, rows in self._rows(photo, range(draws), steps, seed):
@@ -175,8 +179,11 @@ class Restorer:
         Returns:
           The standard deviation over draws, root mean square over R, G, B: of the pixels, and of
           the centred spectrum's coefficients.
+
+        Raises:
+          UserError: as for `with_spread`, whose number of steps it takes too.
         """
-        _require_spread(draws)
+        steps = self._steps_of_a_spread(draws, steps)
         # One pair in memory at a time: the two parts of `draws.deviations`, the second one about
         # the first pair, so that little is lost when the square of the mean is taken off.
         pairs = draws // 2
@@ -199,6 +206,19 @@ class Restorer:
         if pairs > 1:
             add(total, -1 / (pairs * (pairs - 1)))
         return np.sqrt(np.maximum(pixels, 0)), np.sqrt(np.maximum(frequencies, 0))
+
+    def _steps_of_a_spread(self, draws: int, steps: int | None) -> int:
+        if draws < 2:
+            raise UserError(f"draws is {draws}; a spread takes at least 2")
+        if self.config.sampling.noise_scale == 0:
+            raise UserError("noise_scale is 0: every draw is the same photo, and has no spread")
+        draws_in_one = not tile_sampler.can_be_blended(self.config)
+        if steps is None:
+            least = 1 if draws_in_one else STEPS_OF_A_SPREAD
+            return self.default_steps if self.default_steps > 1 else least
+        if steps == 1 and not draws_in_one:
+            raise UserError("one step draws nothing, and has no spread; take 2 or more")
+        return steps
 
     def _whole(
         self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
@@ -427,11 +447,6 @@ def _depth(bits: int) -> type[np.generic]:
     if bits not in (8, 16):
         raise UserError(f"bits is {bits}; a photo is rounded to 8 or 16")
     return np.uint8 if bits == 8 else np.uint16
-
-
-def _require_spread(draws: int) -> None:
-    if draws < 2:
-        raise UserError(f"draws is {draws}; a spread takes at least 2")
 
 
 def _power(photo: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:

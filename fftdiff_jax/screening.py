@@ -134,7 +134,8 @@ def _draw(
 ) -> Float[np.ndarray, "n s s 3"]:
     count = len(rainy)
     places = np.zeros((count, 3), np.int32)
-    places[:, 0] = number * count + np.arange(count)  # each crop in each draw has its own noise
+    # Each crop has its own noise in each pair of draws, and draws 2k and 2k + 1 are such a pair.
+    places[:, 0] = 2 * (number // 2 * count + np.arange(count)) + number % 2
     found = []
     for chosen in _batches(count):
         photos = rainy[chosen].astype(np.float32) / 255

@@ -118,7 +118,9 @@ def radial_frequency(height: int, width: int) -> Float[np.ndarray, "h w 1"]:
 def rain_strength(
     rain_spectrum: Sequence[float], height: int, width: int
 ) -> Float[np.ndarray, "h w 1"]:
-    """rho(f) at every frequency of a photo: the table's power laws, joined and carried on.
+    """rho(f) at every frequency of a photo: the table's power laws, joined.
+
+    They are carried on below the table; above it, in a spectrum's corners, rho stays what it is.
 
     `rain_spectrum` holds the constant term in units of sqrt(pixels), which is how a uniform veil
     grows with the photo, then rho at `KNOT_FREQUENCIES`. Any photo size reads the same table.

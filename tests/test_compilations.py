@@ -87,5 +87,5 @@ def test_restoring_compiles_once_for_each_number_of_steps(tiny_restorer, rng):
         tiny_restorer(photo(33, 71), steps=2, draws=3, seed=5)
         tiny_restorer(photo(300, 20), steps=1)
         tiny_restorer.sample(photo(21, 22), steps=1, draws=2)
-        tiny_restorer.uncertainty(photo(25, 31), steps=1, draws=2)
+        tiny_restorer.uncertainty(photo(25, 31), steps=2, draws=2)
     assert count.programs == 0

@@ -26,7 +26,7 @@ def test_tiles_of_an_untouched_photo_blend_to_the_photo(size, rng, tiny_restorer
     np.testing.assert_array_equal(restorer(photo), photo)
     np.testing.assert_array_equal(restorer(photo, draws=3, bits=16), photo.astype(np.uint16) * 257)
     np.testing.assert_array_equal(restorer.sample(photo, draws=3), np.stack([photo] * 3))
-    for steps in (1, 2, 5):
+    for steps in (2, 5):
         restored, spread = restorer.with_spread(photo, draws=2, steps=steps)
         np.testing.assert_array_equal(restored, photo)
         assert spread.max() < 1e-6
@@ -276,3 +276,16 @@ def test_senseless_numbers_are_refused(tiny_restorer):
         tiny_restorer(photo, steps=0)
     with pytest.raises(UserError, match="at least 2"):
         tiny_restorer.uncertainty(photo, draws=1)
+    with pytest.raises(UserError, match="one step draws nothing"):
+        tiny_restorer.with_spread(photo, draws=2, steps=1)
+    with pytest.raises(UserError, match="every draw is the same photo"):
+        tiny_restorer.with_sampling(noise_scale=0.0).uncertainty(photo)
+
+
+def test_a_spread_takes_more_than_the_one_step_of_a_restored_photo(tiny_restorer, rng):
+    photo = rng.integers(0, 256, (24, 20, 3), np.uint8)
+    assert tiny_restorer.with_sampling(steps=1).default_steps == 1
+    pixels, _ = tiny_restorer.with_sampling(steps=1).uncertainty(photo, draws=2)
+    four, _ = tiny_restorer.uncertainty(photo, draws=2, steps=4)
+    assert pixels.max() > 0
+    np.testing.assert_array_equal(pixels, four)

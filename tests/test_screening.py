@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from fftdiff_jax import metrics, screening
+from fftdiff_jax import metrics, noises, screening
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -38,6 +38,20 @@ def test_spread_where_the_error_is_correlates_with_it(rng):
     assert screening.spread_against_error(draws, truth)["spread_error_correlation"] > 0.5
     misplaced = np.roll(draws, 32, axis=3)
     assert screening.spread_against_error(misplaced, truth)["spread_error_correlation"] < -0.3
+
+
+def test_draws_come_in_pairs_and_no_two_crops_share_noise():
+    """A sampler that returns its noise shows who has which."""
+
+    def noise(params, rainy, places, key):
+        return noises.placed_noise(key, places, rainy.shape[1:3])
+
+    crops = np.zeros((5, 16, 16, 3), np.uint8)
+    draws = np.stack([screening._draw(noise, None, crops, number) for number in range(4)])
+    np.testing.assert_array_equal(draws[0], -draws[1])
+    np.testing.assert_array_equal(draws[2], -draws[3])
+    others = draws[::2].reshape(10, -1)
+    assert np.abs(np.corrcoef(others) - np.eye(10)).max() < 0.2
 
 
 def test_batches_hold_every_crop_in_order():

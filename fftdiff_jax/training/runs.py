@@ -47,12 +47,41 @@ def require_known(config: Config) -> None:
     diffusion.require_target(config.diffusion.target)
     sampling.make_sampler(config.sampling.sampler)
     require_prediction(config.model.prediction)
+    _require_sizes(config)
     make_train_step(config)
     if config.training.on_save_error not in ("continue", "stop"):
         raise UserError(
             f"training.on_save_error: {config.training.on_save_error!r} is neither continue nor "
             "stop"
         )
+
+
+def _require_sizes(config: Config) -> None:
+    """Raises `UserError` for numbers that no run can have."""
+    model, table = config.model, config.representation.rain_spectrum
+    if not model.widths or len(model.widths) != len(model.blocks):
+        raise UserError(
+            f"model.widths has {len(model.widths)} resolutions and model.blocks "
+            f"{len(model.blocks)}; they must have as many, and at least one"
+        )
+    if min(*model.widths, *model.blocks, model.fold) < 1:
+        raise UserError("model.widths, model.blocks and model.fold must be at least 1")
+    if table and len(table) != 1 + len(spectra.KNOT_FREQUENCIES):
+        raise UserError(
+            f"representation.rain_spectrum has {len(table)} numbers; it takes "
+            f"{1 + len(spectra.KNOT_FREQUENCIES)}, or none to be measured"
+        )
+    training = config.training
+    counts = {
+        name: getattr(training, name)
+        for name in (
+            *("steps", "batch_size", "log_every", "checkpoint_every", "evaluate_every"),
+            *("sample_every", "evaluate_photos", "evaluate_crop"),
+        )
+    }
+    for name, value in counts.items():
+        if value < 1:
+            raise UserError(f"training.{name} is {value}; it must be at least 1")
 
 
 def open_manifest(config: Config) -> Manifest:

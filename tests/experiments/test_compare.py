@@ -70,6 +70,12 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
     assert again.returncode == 0, again.stderr
     assert (pairs / "out" / "table.md").read_text() == table
 
+    # What is scored already is not scored again.
+    again = commands.run(pairs, "compare", *flags)
+    assert again.returncode == 0, again.stderr
+    assert "spread/error" not in again.stdout
+    assert json.loads((pairs / "out" / "results.json").read_text()) == rows
+
     # Weights that are there already, in the same ways: the same scores.
     ready = ("--checkpoints=out/drawn-0", "--manifest=pairs.csv", *flags[2:7])
     scored = commands.run(pairs, "compare", "--output=ready", *ready)
@@ -92,3 +98,11 @@ def test_nothing_to_compare_is_one_line(tmp_path):
     flags = ("--output=out", "--sweep=sweep.py", "--only=drawm")
     refused = commands.run(tmp_path, "compare", *flags)
     assert "did you mean drawn?" in commands.refusal(refused)
+    for flag, said in (
+        ("--seeds=a", "--seeds: 'a' is no number"),
+        ("--steps=1,x", "--steps: 'x' is no number"),
+        ("--noise_scales=2", "--noise_scales: 2 is out of range"),
+        ("--only=drawn", "none is given"),
+    ):
+        refused = commands.run(tmp_path, "compare", "--output=out", "--recipes=quickstart", flag)
+        assert said in commands.refusal(refused)

@@ -131,7 +131,7 @@ def test_results_within_the_input_are_no_input(tmp_path, checkpoint):
     (tmp_path / "out" / "b.png").unlink()
     kept = (tmp_path / "out" / "a.png").stat().st_mtime_ns
     line = refusal(run(tmp_path, "restore", *command))
-    assert "lies within --input" in line
+    assert "lies within the input" in line
     again = run(tmp_path, "restore", *command, "--skip_existing")
     assert again.returncode == 0, again.stderr
     assert "1 are there already" in again.stdout
@@ -152,7 +152,7 @@ def test_no_result_takes_the_place_of_any_input(tmp_path):
         Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / name)
     with pytest.raises(UserError, match="would overwrite"):
         plan_in_process(tmp_path, "in", "in")
-    with pytest.raises(UserError, match="lies within --input"):
+    with pytest.raises(UserError, match="lies within the input"):
         plan_in_process(tmp_path, "in", "in/sub")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.png").hardlink_to(tmp_path / "in" / "sub" / "a.png")
@@ -161,6 +161,30 @@ def test_no_result_takes_the_place_of_any_input(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "in")
     with pytest.raises(UserError, match="would overwrite"):
         plan_in_process(tmp_path, "in", "link")
+
+
+def test_several_patterns_cost_no_photo_of_another_one(tmp_path):
+    """What one word of `python -m fftdiff_jax A B` is restored to may be what the other names."""
+    from fftdiff_jax.jobs import require_own_targets
+
+    for name in ("in/sub/p.png", "out/sub/p.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / name)
+    jobs = [
+        *plan_in_process(tmp_path, "in", "out"),
+        *plan_in_process(tmp_path, "out/sub", "out"),
+    ]
+    with pytest.raises(UserError, match=r"out/sub/p.png would overwrite"):
+        require_own_targets(jobs)
+
+
+def test_a_photo_and_a_map_of_one_name_are_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "a.uncertainty.png"):
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / "in" / name)
+    assert len(plan_in_process(tmp_path, "in", "out")) == 2
+    with pytest.raises(UserError, match=r"a.uncertainty.png is a photo, and the name of"):
+        plan_in_process(tmp_path, "in", "out", maps=True)
 
 
 def test_maps_of_photos_with_one_stem_do_not_collide(tmp_path):
@@ -243,6 +267,10 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
         (
             ("--checkpoint={ok}", "--input=a.png", "--output=out", "--uncertainty", "--draws=1"),
             "--draws=2",
+        ),
+        (
+            ("--checkpoint={ok}", "--input=a.png", "--output=out", "--uncertainty", "--steps=1"),
+            "one step draws nothing",
         ),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
         (("--checkpoint={ok}", f"--input={300 * 'x'}", "--output=out"), "name too long"),
