@@ -196,12 +196,13 @@ def _score(
 
 def _ways() -> list[tuple[int, float, int]]:
     """Steps, noise scale and draws of every way to sample; one step has nothing to draw."""
-    ways = []
+    scales = _numbers("noise_scales", _SCALES.value, least=0)
+    ways: list[tuple[int, float, int]] = []
     for steps in sorted({int(number) for number in _numbers("steps", _STEPS.value, least=1)}):
         if steps == 1:
             ways.append((1, 1.0, 1))
             continue
-        for scale in _numbers("noise_scales", _SCALES.value, least=0):
+        for scale in scales:
             ways.append((steps, scale, _DRAWS.value if scale > 0 else 1))
     return ways
 
