@@ -39,8 +39,9 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
         if len(results) > 1:
             intervals[key] = _named(names, bootstrap_interval(values))
     summary["intervals"] = intervals
-    if draws > 1:
-        summary["calibration"] = calibration.calibrate([r.diagnostics for r in results])
+    diagnostics = [result.diagnostics for result in results]
+    if all(one.draws > 1 for one in diagnostics):  # not of one step, which draws nothing
+        summary["calibration"] = calibration.calibrate(diagnostics)
     return summary
 
 
