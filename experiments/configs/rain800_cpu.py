@@ -4,8 +4,8 @@
     python -m experiments.train --config=experiments/configs/rain800_cpu.py \
         --config.data.manifest=rain800.csv --workdir=runs/rain800_cpu
 
-The val pairs score 22.2 dB (PSNR on Y). Version 0.1.0 restored them to 27.2; this version does to 24.65
-after a schedule of 1,000 steps, a tenth of these.
+The val pairs score 22.2 dB (PSNR on Y). Version 0.1.0 restored them to 27.2; this version does to
+24.65 after a schedule of 1,000 steps, a tenth of these.
 """
 
 from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, TrainingConfig
