@@ -90,7 +90,7 @@ def pairs(tmp_path_factory):
 def test_two_processes_train_what_one_does(pairs, tmp_path):
     """A fixed global batch on 1 x 4 and 2 x 2 devices: the same curve to 1e-5 over 50 steps."""
     flags = tiny.flags(pairs, steps=50, every=50, batch=8)
-    # As recipes have it; divided by one constant, states decode so wildly that rounding grows.
+    # As recipes have it. With one constant, rounding grows to 1.4e-5: docs/reliability.md.
     flags.append("--config.representation.normalisation=condition_aware")
     for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
         ends = run(command(flags, tmp_path / name, tmp_path / "xla"), count=count, devices=devices)
