@@ -80,8 +80,8 @@ def magnitude_and_phase(
 def angle(imag: Float[Array, "*d"], real: Float[Array, "*d"]) -> Float[Array, "*d"]:
     """arg(real + i imag) in (-pi, pi], to 3e-7; of 0 it is 0.
 
-    Moshier's polynomial (Cephes, atanf) in operations that vectorise: on a CPU XLA's own atan2 takes
-    ten times as long (docs/benchmarks.md), and longer than a transform.
+    Moshier's polynomial (Cephes, atanf) in operations that vectorise: on a CPU XLA's own atan2
+    takes ten times as long (docs/benchmarks.md).
     """
     x, y = jnp.abs(real), jnp.abs(imag)
     steep = y > x
