@@ -92,7 +92,8 @@ def train(
     owed = position.get("owed")
     if first_step < config.training.steps or owed:
         first = distributed.is_first()
-        log = RunLog(workdir, first_step, owes_row=bool(owed)) if first else NoLog()
+        owes_row = bool(owed and owed["row"])
+        log = RunLog(workdir, first_step, owes_row=owes_row) if first else NoLog()
         validation = Validation(config, validation_set) if validation_set else None
         with (
             contextlib.closing(log),
@@ -238,7 +239,11 @@ class _Run:
         """Saves, with a note of what is left to do after this step, and ends the run."""
         due = self._due(step)
         position: dict[str, Any] = {"next_batch": step, "losses": losses}
-        if due.row or due.check or due.picture:
+        if row and not due.check:  # no scores will be added to it
+            values = row
+            self._tolerate(lambda: self.log.write(step, values))
+            row = None
+        if row or due.check or due.picture:
             position["owed"] = {"row": row}
         self.checkpoints.save(state, self.config, position)
         raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")
