@@ -16,8 +16,7 @@ with e an earlier estimate of the clean photo (at first, the rainy photo y), d =
 photo that the noisy state shows, in brackets what it would show of e, s how wrong e is expected to
 be at each pixel, and n the strength of what noise of deviation 1 decodes to: Kalman's gain, which
 leaves 1 - alpha k of the error's variance. Where the first estimate is sure, what the state shows
-is noise, and draws do not differ there. At t = 1 the state shows nothing and b = e. Where no noise
-is drawn (`noise_scale` 0: refining, not drawing) it shows nothing that e does not, and b = e.
+is noise, and draws do not differ there. At t = 1 the state shows nothing and b = e.
 """
 
 from __future__ import annotations
@@ -82,7 +81,6 @@ class Denoiser(nn.Module):
         t: Float[Array, " b"],
         estimate: Float[Array, "b h w 3"],
         deviation: Float[Array, "b h w 1"],
-        noise_scale: Float[Array, " b"],
         keep_condition: Bool[Array, " b"] | None = None,
     ) -> Prediction:
         """Predicts the clean state.
@@ -93,7 +91,6 @@ class Denoiser(nn.Module):
           t: time of each example, in [0, 1].
           estimate: the clean photo as an earlier step saw it; the rainy photo where there is none.
           deviation: of the estimate's error, as that step said it; of no meaning at t = 1.
-          noise_scale: of the noise in z_t: 1, or 0 where there is none.
           keep_condition: False hides the rainy photo from the network (for guidance).
         """
         alpha = self.schedule.alpha(t)[:, None, None, None]
@@ -101,7 +98,6 @@ class Denoiser(nn.Module):
         level = diffusion.log_snr(self.schedule, t)
         if self.config.model.prediction == "direct":
             return self._direct(noisy, rainy, alpha, sigma, level, keep_condition)
-        drawn = noise_scale > 0
         # Wild states decode to wild photos; a factor of 2 keeps all that could be a photo.
         decoded = jnp.clip(self.representation.decode(noisy, rainy), -2.0, 3.0)
         if self.config.model.self_conditioning:
@@ -109,11 +105,10 @@ class Denoiser(nn.Module):
         else:
             estimate, share = rainy, jnp.full_like(deviation, RAIN_SHARE)
         news = decoded - rainy - alpha * (estimate - rainy)
-        shows = drawn[:, None, None, None]
         # At least what float32 tells from 0: 1 - alpha k, what is left, goes into a logarithm.
         noise_power = jnp.maximum(jnp.square(sigma), 1e-6)
         gain, tone_gain = (
-            shows * alpha * v / (jnp.square(alpha) * v + noise_power) for v in (share, TONE_SHARE)
+            alpha * v / (jnp.square(alpha) * v + noise_power) for v in (share, TONE_SHARE)
         )
         left = noise_power / (jnp.square(alpha) * share + noise_power)
         tone = jnp.mean(news, axis=(1, 2), keepdims=True)
@@ -123,11 +118,10 @@ class Denoiser(nn.Module):
             seen.append(estimate)
         # Centred on 0. alpha says how much the noisy photo shows: at t = 1 as little as none would.
         pictures = jnp.concatenate(seen, axis=-1) - 0.5
-        said = self.unet(pictures, level, alpha[:, 0, 0, 0] * drawn)
+        said = self.unet(pictures, level, alpha[:, 0, 0, 0])
         photo = guess + said.picture
         state = self.representation.encode(photo, rainy)
-        log_deviation = said.log_deviation + 0.5 * jnp.log(jnp.where(shows, left, 1.0))
-        log_deviation = uncertainty.at_least(log_deviation)
+        log_deviation = uncertainty.at_least(said.log_deviation + 0.5 * jnp.log(left))
         return Prediction(state, photo, photo, log_deviation, said.colour)
 
     def _error_share(
@@ -171,13 +165,11 @@ def predict(
     t: Float[Array, " b"],
     estimate: Float[Array, "b h w 3"],
     deviation: Float[Array, "b h w 1"],
-    noise_scale: Float[Array, " b"] | None = None,
     keep_condition: Bool[Array, " b"] | None = None,
 ) -> Prediction:
     """Applies the denoiser that `config` describes with these parameters; see `Denoiser`."""
-    scale = jnp.ones_like(t) if noise_scale is None else noise_scale
     prediction = Denoiser(config).apply(
-        {"params": params}, noisy, rainy, t, estimate, deviation, scale, keep_condition
+        {"params": params}, noisy, rainy, t, estimate, deviation, keep_condition
     )
     return typing.cast(Prediction, prediction)
 

@@ -22,7 +22,7 @@ from fftdiff_jax.data.pipeline import load_pair
 from fftdiff_jax.draws import centred, deviations
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restoration import to_uint8
-from fftdiff_jax.tile_sampler import can_be_blended, make_tile_sampler
+from fftdiff_jax.tile_sampler import can_be_blended, make_tile_sampler, steps_taken
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
 AT_ONCE = 4  # crops in a batch
@@ -67,7 +67,8 @@ def screen(
       mean - clean, corrected for the number of draws: 1 is calibrated.
     """
     sampler = jax.jit(make_tile_sampler(config, sampling_config))
-    drawn = sampling_config.steps > 1 and sampling_config.noise_scale > 0 and can_be_blended(config)
+    steps = steps_taken(config, sampling_config.steps, sampling_config.noise_scale)
+    drawn = steps > 1 and can_be_blended(config)
     count = sampling_config.draws + (sampling_config.draws % 2 if drawn else 0)
     draws = np.stack([_draw(sampler, params, crops.rainy, number) for number in range(count)])
     if drawn:

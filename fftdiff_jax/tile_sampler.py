@@ -35,6 +35,11 @@ def can_be_blended(config: Config) -> bool:
     return config.diffusion.noise == "photo" and config.model.prediction == "image_consistent"
 
 
+def steps_taken(config: Config, steps: int, noise_scale: float) -> int:
+    """1 where no noise is drawn: without it, no step after the first sees anything new."""
+    return 1 if noise_scale == 0 and can_be_blended(config) else steps
+
+
 class _Said(NamedTuple):
     state: Float[Array, "b h w 6"]  # clean, sampled where estimates are
     estimate: Float[Array, "b h w 3"]  # the photo that it decodes to
@@ -53,13 +58,12 @@ def _make_denoise(config: Config, sampling_config: SamplingConfig) -> Callable[.
 
     def denoise(params, noisy, rainy, t, shown, deviation, white) -> _Said:
         times = jnp.full(rainy.shape[:1], t)
-        scale = jnp.full(rainy.shape[:1], noise_scale)
-        said = predict(config, params, noisy, rainy, times, shown, deviation, scale)
+        said = predict(config, params, noisy, rainy, times, shown, deviation)
         state, photo = said.state, said.photo
         if guidance != 1.0:
             # Ho and Salimans 2022, eq. 6, on the clean state: away from the blind one.
             nothing = jnp.zeros(rainy.shape[:1], bool)
-            blind = predict(config, params, noisy, rainy, times, shown, deviation, scale, nothing)
+            blind = predict(config, params, noisy, rainy, times, shown, deviation, nothing)
             state = blind.state + guidance * (said.state - blind.state)
             photo = representation.decode(state, rainy)
         estimate, error = photo, jnp.exp(said.log_deviation)
@@ -120,7 +124,7 @@ def make_step(
 
         def begin():
             estimate = first[..., :3]
-            if sampling_config.resample and scale > 0:
+            if sampling_config.resample:
                 coloured = uncertainty.colour_noise(white(of_first), first_colour(params))
                 estimate += scale * first[..., 3:] * coloured
             noise = scale * noises.colour_rain(white(of_start))
@@ -129,10 +133,15 @@ def make_step(
         estimate, noise = jnp.split(jax.lax.cond(number == 1, begin, lambda: carry), 2, axis=-1)
         last_clean = representation.encode(estimate, rainy)
         noisy = diffusion.diffuse(last_clean, noises.to_state(noise, rainy), now.alpha, now.sigma)
-        # Draws go by the first estimate, as in training; refining goes by the last one.
-        shown = first[..., :3] if scale > 0 else estimate
+        # All steps go by the first estimate, as in training.
         said = denoise(
-            params, noisy, rainy, times[1], shown, first[..., 3:], lambda: white(of_estimate)
+            params,
+            noisy,
+            rainy,
+            times[1],
+            first[..., :3],
+            first[..., 3:],
+            lambda: white(of_estimate),
         )
         fresh = jnp.zeros_like(noisy)
         if sampling_config.sampler == "ddpm" or sampling_config.eta > 0:  # else it adds none
@@ -165,6 +174,7 @@ def make_tile_sampler(
     schedule = diffusion.make_schedule(config.diffusion.schedule)
     sampler = sampling.make_sampler(sampling_config.sampler, sampling_config.eta)
     noise_scale = sampling_config.noise_scale
+    steps = steps_taken(config, sampling_config.steps, noise_scale)
     denoise_with = _make_denoise(config, sampling_config)
     independent = config.diffusion.noise == "independent"
     representation = spectra.make_representation(config.representation)
@@ -189,10 +199,9 @@ def make_tile_sampler(
             said = denoise_with(
                 params, noisy, rainy, t, memory.shown, memory.deviation, lambda: white(k)
             )
-            # Draws go by the first estimate, as in training; refining goes by the last one.
-            keep = (t < 1.0) & (noise_scale > 0)
-            shown = jnp.where(keep, memory.shown, said.photo)
-            deviation = jnp.where(keep, memory.deviation, said.deviation)
+            # All steps go by the first estimate, as in training.
+            shown = jnp.where(t < 1.0, memory.shown, said.photo)
+            deviation = jnp.where(t < 1.0, memory.deviation, said.deviation)
             seen = representation.decode(noisy, rainy) if trajectory else rainy
             return sampling.Estimate(said.state, _Memory(shown, deviation, said.photo, seen))
 
@@ -204,14 +213,14 @@ def make_tile_sampler(
             later,
             sampler=sampler,
             schedule=schedule,
-            steps=sampling_config.steps,
+            steps=steps,
             time_power=sampling_config.time_power,
             noise_scale=noise_scale,
             fresh_noise=state_noise,
             trajectory=trajectory,
         )
         if path is not None:
-            times = sampling.step_times(sampling_config.steps, sampling_config.time_power)
+            times = sampling.step_times(steps, sampling_config.time_power)
             seen, said = (jnp.clip(x, 0.0, 1.0) for x in (path.memory.seen, path.memory.photo))
             return Trajectory(times[:-1], seen, said)
         return jnp.clip(last.memory.photo, 0.0, 1.0)

@@ -15,7 +15,6 @@ TINY = (
     "--config.data.crop_size=32",
     "--config.training.batch_size=4",
     "--config.diffusion.perceptual_weight=0.0",
-    "--config.diffusion.refine_perceptual_weight=0.0",
 )
 
 

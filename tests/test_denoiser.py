@@ -58,9 +58,7 @@ def test_a_fresh_network_says_that_the_rainy_photo_is_clean(photos):
     """The exit layer starts at 0, so training starts from doing nothing."""
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
-    said = predict(
-        config, initial_params(config, 0), noisy, rainy, jnp.ones(2), rainy, DEVIATION, jnp.zeros(2)
-    )
+    said = predict(config, initial_params(config, 0), noisy, rainy, jnp.ones(2), rainy, DEVIATION)
     np.testing.assert_allclose(said.photo, rainy, atol=1e-6)
     np.testing.assert_allclose(said.state, 0, atol=1e-4)
 
@@ -76,26 +74,6 @@ def test_pure_noise_is_not_looked_at(photos):
     late = predict(config, params, noisy, rainy, jnp.full(2, 0.2), rainy, DEVIATION)
     other = predict(config, params, -noisy, rainy, jnp.full(2, 0.2), rainy, DEVIATION)
     assert float(jnp.abs(late.photo - other.photo).max()) > 1e-2
-
-
-def test_refining_looks_at_the_estimate_and_not_at_the_state(photos):
-    rainy, noisy = photos
-    config = CONFIGS["image_consistent"]
-    params, t, none = shaken_params(config), jnp.full(2, 0.2), jnp.zeros(2)
-    one = predict(config, params, noisy, rainy, t, rainy, DEVIATION, none)
-    other = predict(config, params, -noisy, rainy, t, rainy, DEVIATION, none)
-    np.testing.assert_array_equal(one.photo, other.photo)
-    other = predict(config, params, noisy, rainy, t, 1 - rainy, DEVIATION, none)
-    assert float(jnp.abs(one.photo - other.photo).max()) > 1e-3
-
-
-def test_the_first_estimate_is_the_same_for_drawing_and_refining(photos):
-    rainy, noisy = photos
-    config = CONFIGS["image_consistent"]
-    params, t = shaken_params(config), jnp.ones(2)
-    drawn = predict(config, params, noisy, rainy, t, rainy, DEVIATION, jnp.ones(2))
-    refined = predict(config, params, noisy, rainy, t, rainy, DEVIATION, jnp.zeros(2))
-    np.testing.assert_allclose(drawn.photo, refined.photo, atol=1e-3)
 
 
 def test_direct_prediction_follows_its_target(photos):
@@ -126,8 +104,8 @@ def test_a_dropped_condition_is_not_seen(photos):
     params = shaken_params(config)
     keep = jnp.array([True, False])
     t = jnp.full(2, 0.5)
-    one = predict(config, params, noisy, rainy, t, rainy, DEVIATION, None, keep)
-    other = predict(config, params, noisy, 1 - rainy, t, rainy, DEVIATION, None, keep)
+    one = predict(config, params, noisy, rainy, t, rainy, DEVIATION, keep)
+    other = predict(config, params, noisy, 1 - rainy, t, rainy, DEVIATION, keep)
     assert float(jnp.abs(one.output[0] - other.output[0]).max()) > 1e-3
     np.testing.assert_allclose(one.output[1], other.output[1], atol=1e-6)
 

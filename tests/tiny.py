@@ -49,7 +49,6 @@ def flags(manifest: Path, *, steps: int, every: int, batch: int = 4) -> list[str
         "model.blocks": "(1,1)",
         "model.self_conditioning": False,
         "diffusion.perceptual_weight": 0.0,
-        "diffusion.refine_perceptual_weight": 0.0,
         "training.batch_size": batch,
         "training.steps": steps,
         "training.warmup_steps": 2,

@@ -1,4 +1,4 @@
-"""The first design, as it was: a UNet over the spectrum, for comparison.
+r"""The first design, as it was: a UNet over the spectrum, for comparison.
 
     python -m experiments.train --config=experiments/configs/original_recipe.py \
         --config.data.manifest=rain800.csv --workdir=runs/original_recipe
@@ -32,7 +32,6 @@ def get_config() -> Config:
             noise="independent",
             target="noise",
             loss="state",
-            noisiest_share=0.0,
             condition_dropout=0.1,
         ),
         sampling=SamplingConfig(sampler="ddpm", steps=100, time_power=1.0),

@@ -13,7 +13,7 @@ def get_config() -> Config:
     """Returns the experiment."""
     return Config(
         data=DataConfig(manifest="embedded", rendered_rain=1.0),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(
             steps=1200,
             warmup_steps=100,

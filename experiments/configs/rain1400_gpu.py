@@ -1,4 +1,4 @@
-"""Rain1400 (12,600 training pairs) on Great Lakes: one node of A40s.
+r"""Rain1400 (12,600 training pairs) on Great Lakes: one node of A40s.
 
     python -m experiments.prepare --layout=rain1400 --root=DIR --output=rain1400.csv
     sbatch launch_gpu.sh --config=experiments/configs/rain1400_gpu.py \
@@ -27,7 +27,7 @@ def get_config() -> Config:
             workers=8,
         ),
         model=ModelConfig(widths=(64, 128, 256, 256), blocks=(2, 2, 4, 4), dtype="bfloat16"),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(
             steps=300_000,
             batch_size=64,

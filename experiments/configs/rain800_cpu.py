@@ -1,4 +1,4 @@
-"""Rain800 on a laptop or a small machine: 35 minutes on 2 cores.
+r"""Rain800 on a laptop or a small machine: 35 minutes on 2 cores.
 
     python -m experiments.prepare --layout=rain800 --root=DIR --output=rain800.csv
     python -m experiments.train --config=experiments/configs/rain800_cpu.py \
@@ -15,6 +15,6 @@ def get_config() -> Config:
     """Returns the experiment."""
     return Config(
         data=DataConfig(manifest="rain800.csv"),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(steps=10_000),
     )

@@ -1,4 +1,4 @@
-"""Rain800 on one GPU.
+r"""Rain800 on one GPU.
 
     python -m experiments.train --config=experiments/configs/rain800_gpu.py \
         --config.data.manifest=rain800.csv --workdir=runs/rain800_gpu
@@ -20,7 +20,7 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(manifest="rain800.csv", crop_size=128, rendered_rain=0.25, workers=8),
         model=ModelConfig(widths=(64, 128, 256, 256), blocks=(2, 2, 4, 4), dtype="bfloat16"),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.4),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(
             steps=100_000,
             batch_size=64,

@@ -1,4 +1,4 @@
-"""The weights in the box: draws and refinement, from the weights of `shipped_first`.
+r"""The weights in the box: one step and draws, from the weights of `shipped_first`.
 
     python -m experiments.train --config=experiments/configs/shipped.py \
         --config.data.manifest=rain800.csv --workdir=runs/shipped
@@ -16,9 +16,7 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(manifest="rain800.csv", crop_size=96, rendered_rain=0.5),
         model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
-        diffusion=DiffusionConfig(
-            perceptual_weight=0.1, refine_share=0.125, refine_perceptual_weight=1.0
-        ),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(
             steps=3_700,
             batch_size=16,

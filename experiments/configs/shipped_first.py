@@ -1,4 +1,4 @@
-"""The first part of the training of the weights in the box: the estimate at t = 1 alone.
+r"""The first part of the training of the weights in the box: the estimate at t = 1 alone.
 
     python -m experiments.train --config=experiments/configs/shipped_first.py \
         --config.data.manifest=rain800.csv --workdir=runs/shipped_first
@@ -14,6 +14,6 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(manifest="rain800.csv", crop_size=96, rendered_rain=0.5),
         model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, noisiest_share=1.0),
+        diffusion=DiffusionConfig(perceptual_weight=0.1, draw_share=0.0),
         training=TrainingConfig(steps=20_000, batch_size=8),
     )

@@ -1,13 +1,13 @@
-"""The method beside what it has to beat: same network, data order, batches and steps.
+r"""The method beside what it has to beat: same network, data order, batches and steps.
 
     python -m experiments.compare --sweep=experiments/sweeps/baselines.py --output=baselines \
         --config.data.manifest=rain800.csv --config.training.steps=1500 --steps=1,4 \
-        --noise_scales=0,1 --draws=8
+        --draws=8
 
-`regression_*` are the same network trained at t = 1 alone, for several weights of the perceptual
-term. `residual_*` are diffusions of the image residual: the complex difference is a rotation of
-x - y, so with one constant its noise is white noise in pixels, and with the rain's spectrum it is
-noise of rain's own power spectrum. `original` is the first design.
+`regression_*` are the same network trained at t = 1 and nothing else, for several weights of the
+perceptual term. `residual_*` are diffusions of the image residual: the complex difference is a
+rotation of x - y, so with one constant its noise is white noise in pixels, and with the rain's
+spectrum it is noise of rain's own power spectrum. `original` is the first design.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ PERCEPTUAL_WEIGHTS = (0.0, 0.05, 0.1, 0.25, 0.5)
 
 def get_sweep() -> dict[str, Config]:
     """Returns the recipes."""
-    diffusion = DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.5)
+    diffusion = DiffusionConfig(perceptual_weight=0.1)
     ours = Config(diffusion=diffusion)
     sweep = {"ours": ours}
     for weight in PERCEPTUAL_WEIGHTS:
-        alone = dataclasses.replace(diffusion, perceptual_weight=weight, noisiest_share=1.0)
+        alone = dataclasses.replace(diffusion, perceptual_weight=weight, draw_share=0.0)
         sweep[f"regression_{weight:g}"] = dataclasses.replace(ours, diffusion=alone)
     for name, normalisation in (("white", "constant"), ("rain", "condition_aware")):
         state = RepresentationConfig(name="complex", normalisation=normalisation)

@@ -1,4 +1,4 @@
-"""What the choice of state, normalisation and prediction is worth, all else being equal.
+r"""What the choice of state, normalisation and prediction is worth, all else being equal.
 
     python -m experiments.compare --sweep=experiments/sweeps/states.py --output=states \
         --config.data.manifest=rain800.csv --config.training.steps=1500 --steps=1,4 --draws=8
@@ -20,7 +20,7 @@ STATES = {
 
 def get_sweep() -> dict[str, Config]:
     """Returns the recipes."""
-    base = Config(diffusion=DiffusionConfig(perceptual_weight=0.1, refine_perceptual_weight=0.5))
+    base = Config(diffusion=DiffusionConfig(perceptual_weight=0.1))
     sweep = {
         name: dataclasses.replace(base, representation=state) for name, state in STATES.items()
     }

@@ -9,24 +9,22 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-import numpy as np
-
 from fftdiff_jax.config import Config
-from fftdiff_jax.training.step import roles
+from fftdiff_jax.training.step import noised_examples
 
 
 def choose_devices(recipes: Sequence[Config], cores: int) -> int:
     """The most CPU devices, at most `cores`, on which each recipe's batch means the same.
 
-    That is, each device gets as many examples as the next, and every role its share of them.
+    That is, each device gets as many examples as the next, and trains as many at a random time.
     """
 
     def fits(config: Config, devices: int) -> bool:
         batch = config.training.batch_size
         if batch % devices:
             return False
-        each = np.bincount(roles(config, batch // devices), minlength=3)
-        return bool(np.array_equal(devices * each, np.bincount(roles(config, batch), minlength=3)))
+        each = noised_examples(config, batch // devices).size
+        return devices * each == noised_examples(config, batch).size
 
     counts = range(1, max(cores, 1) + 1)
     return max(n for n in counts if n == 1 or all(fits(config, n) for config in recipes))

@@ -23,7 +23,7 @@ from fftdiff_jax.training import distributed
 from fftdiff_jax.training.state import abstract_state, create_state
 from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
 
-_EXAMPLES = 4  # of a counted step; half of them are trained at the noisiest level
+_EXAMPLES = 4  # of a counted step; a quarter of them are trained at a random time too
 
 
 @dataclasses.dataclass(frozen=True)

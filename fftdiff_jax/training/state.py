@@ -51,8 +51,7 @@ def initial_params(config: Config, seed: int) -> PyTree:
     photo = jnp.zeros((1, side, side, 3))
     state = jnp.zeros((1, side, side, CHANNELS))
     init = jax.jit(Denoiser(config).init)
-    one = jnp.ones(1)
-    return init(jax.random.key(seed), state, photo, one, photo, photo[..., :1], one)["params"]
+    return init(jax.random.key(seed), state, photo, jnp.ones(1), photo, photo[..., :1])["params"]
 
 
 def create_state(config: Config) -> TrainState:

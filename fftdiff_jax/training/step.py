@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree, UInt8
+from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
 
 from fftdiff_jax import diffusion, metrics, noises, spectra, uncertainty
 from fftdiff_jax.config import Config
@@ -27,9 +27,6 @@ LOSSES = ("photo", "state")
 # AdamW does not care; it only must not fill the clipped gradient norm.
 ERROR_WEIGHT = 0.01
 
-# What an example of a batch is trained for.
-FIRST, DRAW, REFINE = 0, 1, 2
-
 
 class Batch(NamedTuple):
     """Pairs of crops, one slice a device."""
@@ -41,90 +38,46 @@ class Batch(NamedTuple):
 class Noised(NamedTuple):
     """Examples of one batch on their way through the forward process."""
 
-    clean: Float[Array, "b h w 3"]
-    rainy: Float[Array, "b h w 3"]
-    state: Float[Array, "b h w 6"]
-    noise: Float[Array, "b h w 6"]
-    noisy: Float[Array, "b h w 6"]
-    t: Float[Array, " b"]
-    keep_condition: Array | None
+    state: Float[Array, "n h w 6"]
+    noise: Float[Array, "n h w 6"]
+    noisy: Float[Array, "n h w 6"]
+    t: Float[Array, " n"]
 
 
-def roles(config: Config, count: int) -> Int[np.ndarray, " b"]:
-    """What each of `count` examples is trained for, every role spread evenly over them.
+def noised_examples(config: Config, count: int) -> Int[np.ndarray, " n"]:
+    """Which of `count` examples are trained at a random time too, spread evenly over them.
 
-    FIRST: the estimate at t = 1, where every restoration starts. DRAW: the mean of the clean photo
-    given a true noisy state. REFINE: a better photo, given the network's own estimate and no noise.
+    With the loss on the state every one is, and no other time is trained.
     """
-    first = _every(count, config.diffusion.noisiest_share)
-    found = np.where(first, FIRST, DRAW)
-    later = np.flatnonzero(~first)
-    share = config.diffusion.refine_share if config.model.self_conditioning else 0.0
-    whole = 1.0 - config.diffusion.noisiest_share
-    found[later[_every(later.size, min(share / whole, 1.0) if whole > 0 else 0.0)]] = REFINE
-    return found
-
-
-def _every(count: int, share: float) -> np.ndarray:
-    """A share of `count` places, spread evenly (True)."""
+    share = 1.0 if config.diffusion.loss == "state" else config.diffusion.draw_share
     edges = np.floor(np.arange(count + 1) * share + 1e-9)
-    return edges[1:] > edges[:-1]
+    return np.flatnonzero(edges[1:] > edges[:-1])
 
 
-def noise_examples(config: Config, batch: Batch, key: Array, offset: Int[Array, ""]) -> Noised:
-    """Takes pairs through the forward process, each example with its own time and noise.
-
-    Times are 1 for FIRST examples; for those of each other role they are evenly spread over (0, 1)
-    with one random shift a batch, which lowers the loss's variance (Kingma et al. 2021).
-    """
-    clean, rainy = (jnp.asarray(crops, jnp.float32) / 255 for crops in batch)
-    count = clean.shape[0]
+def noise_examples(
+    config: Config,
+    clean: Float[Array, "n h w 3"],
+    rainy: Float[Array, "n h w 3"],
+    keys: Key[Array, " n"],
+    t: Float[Array, " n"],
+) -> Noised:
+    """Takes pairs of photos in [0, 1] through the forward process, each with its own noise."""
     representation = spectra.make_representation(config.representation)
     schedule = diffusion.make_schedule(config.diffusion.schedule)
-    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(offset + jnp.arange(count))
-    draw_noise = noises.make_noise(config.diffusion.noise)
     state = representation.encode(clean, rainy)
-    noise = jax.vmap(draw_noise)(keys, rainy)
-
-    role = roles(config, count)
-    shift = jax.random.uniform(jax.random.fold_in(key, 2**31 - 1))
-    t = jnp.ones(count)
-    for kind in (DRAW, REFINE):
-        mine = role == kind
-        each = int(mine.sum())
-        rank = jnp.asarray(np.cumsum(mine) - 1) + offset // count * each
-        spread = jnp.mod(shift + rank / max(each * jax.lax.axis_size(AXIS), 1), 1.0)
-        t = jnp.where(mine, spread, t)
+    noise = jax.vmap(noises.make_noise(config.diffusion.noise))(keys, rainy)
     alpha, sigma = schedule.alpha(t)[:, None, None, None], schedule.sigma(t)[:, None, None, None]
-    keep = None
-    if config.diffusion.condition_dropout > 0:
-        drop = jax.vmap(lambda k: jax.random.uniform(jax.random.fold_in(k, 1)))(keys)
-        keep = drop >= config.diffusion.condition_dropout
-    noisy = diffusion.diffuse(state, noise, alpha, sigma)
-    return Noised(clean, rainy, state, noise, noisy, t, keep)
+    return Noised(state, noise, diffusion.diffuse(state, noise, alpha, sigma), t)
 
 
-def first_estimates(
-    config: Config, params: PyTree, examples: Noised
-) -> tuple[Float[Array, "b h w 3"], Float[Array, "b h w 1"]]:
-    """What the denoiser would have said before, and how wrong it would have thought that to be.
+def spread_times(key: Key[Array, ""], first: Int[Array, ""], here: int) -> Float[Array, " n"]:
+    """Times of `here` examples a device in (0, 1), the first of which is number `first` of all.
 
-    Nothing (the rainy photo, and 0) at t = 1, its first estimate elsewhere.
-
-    At t = 1 a restoration has seen only the rainy photo. Later it has seen its own first estimate,
-    so that is what it is trained with (self-conditioning, Chen, Zhang and Hinton 2023), without
-    gradients.
+    Evenly spread over the whole batch, with one random shift, which lowers the loss's variance
+    (Kingma et al. 2021).
     """
-    nothing = examples.rainy, jnp.zeros((*examples.rainy.shape[:-1], 1))
-    later = np.flatnonzero(roles(config, examples.t.shape[0]) != FIRST)
-    if not config.model.self_conditioning or later.size == 0:
-        return nothing
-    rainy, noise = examples.rainy[later], examples.noise[later]
-    none = nothing[1][later]
-    guess = predict(config, params, noise, rainy, jnp.ones(later.size), rainy, none)
-    said = jax.lax.stop_gradient((guess.photo, jnp.exp(guess.log_deviation)))
-    photo, deviation = (old.at[later].set(new) for old, new in zip(nothing, said, strict=True))
-    return photo, deviation
+    everywhere = max(here * jax.lax.axis_size(AXIS), 1)
+    return jnp.mod(jax.random.uniform(key) + (first + jnp.arange(here)) / everywhere, 1.0)
 
 
 def photo_loss(
@@ -168,25 +121,18 @@ def _deviation(prediction: Prediction) -> Float[Array, "b h w 1"]:
     return jnp.exp(prediction.log_deviation)
 
 
-def consistent_loss(
-    config: Config, prediction: Prediction, examples: Noised, perceptual: PyTree
+def first_loss(
+    config: Config,
+    prediction: Prediction,
+    clean: Float[Array, "b h w 3"],
+    perceptual: PyTree,
 ) -> Float[Array, " b"]:
-    """The loss of an image-consistent denoiser, each example by its role, a number an example."""
-    role = roles(config, examples.t.shape[0])
-    loss = jnp.where(
-        role == DRAW,
-        mean_loss(prediction, examples.clean),
-        photo_loss(config, prediction.photo, examples.clean),
-    )
-    shown = np.flatnonzero(role != DRAW)
-    last, first = config.diffusion.refine_perceptual_weight, config.diffusion.perceptual_weight
-    if perceptual is not None and shown.size:
-        distance = metrics.perceptual_distance(
-            perceptual, prediction.photo[shown], examples.clean[shown]
-        )
-        t = examples.t[shown]
-        loss = loss.at[shown].add((first * t + last * (1 - t)) * distance)
-    return loss + ERROR_WEIGHT * error_loss(prediction, examples.clean)
+    """The loss of the first estimate, which is the best single photo, a number an example."""
+    loss = photo_loss(config, prediction.photo, clean)
+    if perceptual is not None:
+        distance = metrics.perceptual_distance(perceptual, prediction.photo, clean)
+        loss += config.diffusion.perceptual_weight * distance
+    return loss + ERROR_WEIGHT * error_loss(prediction, clean)
 
 
 def state_loss(config: Config, prediction: Prediction, examples: Noised) -> Float[Array, " b"]:
@@ -205,10 +151,62 @@ def state_loss(config: Config, prediction: Prediction, examples: Noised) -> Floa
     return loss
 
 
+def batch_loss(
+    config: Config, params: PyTree, batch: Batch, key: Key[Array, ""], perceptual: PyTree
+) -> Float[Array, ""]:
+    """The loss of one device's part of a batch, the mean over its examples.
+
+    Every example is trained at t = 1, where each restoration starts and one of one step ends. Some
+    are trained at a random time too: there the network sees a noisy state and, without a gradient,
+    what it said at t = 1 and how wrong it thought that to be, as a draw's later steps do
+    (self-conditioning: Chen, Zhang and Hinton 2023).
+    """
+    clean, rainy = (jnp.asarray(crops, jnp.float32) / 255 for crops in batch)
+    count = clean.shape[0]
+    device = jax.lax.axis_index(AXIS)
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(device * count + jnp.arange(count))
+    keep = None
+    if config.diffusion.condition_dropout > 0:
+        drop = jax.vmap(lambda k: jax.random.uniform(jax.random.fold_in(k, 1)))(keys)
+        keep = drop >= config.diffusion.condition_dropout
+    on_state = config.diffusion.loss == "state"
+    total = jnp.zeros(())
+    estimate, deviation = rainy, jnp.zeros((*rainy.shape[:-1], 1))
+    if not on_state or config.model.self_conditioning:
+        nothing = jnp.zeros((*rainy.shape[:-1], spectra.CHANNELS))  # z_1 shows nothing
+        one = jnp.ones(count)
+        first = predict(config, params, nothing, rainy, one, estimate, deviation, keep)
+        if not on_state:
+            total += jnp.sum(first_loss(config, first, clean, perceptual))
+        estimate = jax.lax.stop_gradient(first.photo)
+        deviation = jax.lax.stop_gradient(jnp.exp(first.log_deviation))
+
+    some = noised_examples(config, count)
+    if some.size == 0:
+        return total / count
+    shift = jax.random.fold_in(key, 2**31 - 1)
+    t = spread_times(shift, device * some.size, some.size)
+    examples = noise_examples(config, clean[some], rainy[some], keys[some], t)
+    later = predict(
+        config,
+        params,
+        examples.noisy,
+        rainy[some],
+        t,
+        estimate[some],
+        deviation[some],
+        None if keep is None else keep[some],
+    )
+    loss = state_loss(config, later, examples) if on_state else mean_loss(later, clean[some])
+    if config.model.prediction == "image_consistent":
+        loss += ERROR_WEIGHT * error_loss(later, clean[some])
+    return (total + jnp.sum(loss)) / count
+
+
 def perceptual_network(config: Config) -> PyTree:
     """The frozen weights of LPIPS (AlexNet) that the step wants; None where no loss uses them."""
-    weights = (config.diffusion.perceptual_weight, config.diffusion.refine_perceptual_weight)
-    return metrics.perceptual_params("alexnet") if max(weights) > 0 else None
+    wanted = config.diffusion.perceptual_weight > 0
+    return metrics.perceptual_params("alexnet") if wanted else None
 
 
 TrainStep = Callable[[TrainState, Batch, PyTree], tuple[TrainState, dict[str, Array]]]
@@ -230,33 +228,15 @@ def make_train_step(config: Config) -> TrainStep:
     optimizer = make_optimizer(config.training)
     base_key = jax.random.key(config.training.seed)
 
-    def loss_of(params: PyTree, examples: Noised, perceptual: PyTree) -> Float[Array, ""]:
-        estimate, deviation = first_estimates(config, params, examples)
-        prediction = predict(
-            config,
-            params,
-            examples.noisy,
-            examples.rainy,
-            examples.t,
-            estimate,
-            deviation,
-            jnp.asarray(roles(config, examples.t.shape[0]) != REFINE, jnp.float32),
-            examples.keep_condition,
-        )
-        if config.diffusion.loss == "state":
-            loss = state_loss(config, prediction, examples)
-            if config.model.prediction == "image_consistent":
-                loss += ERROR_WEIGHT * error_loss(prediction, examples.clean)
-            return jnp.mean(loss)
-        return jnp.mean(consistent_loss(config, prediction, examples, perceptual))
-
     def step(
         state: TrainState, batch: Batch, perceptual: PyTree
     ) -> tuple[TrainState, dict[str, Array]]:
-        offset = jax.lax.axis_index(AXIS) * batch.clean.shape[0]
         key = jax.random.fold_in(base_key, state.step)
-        examples = noise_examples(config, batch, key, offset)
-        loss, grads = jax.value_and_grad(loss_of)(state.params, examples, perceptual)
+
+        def loss_of(params: PyTree) -> Float[Array, ""]:
+            return batch_loss(config, params, batch, key, perceptual)
+
+        loss, grads = jax.value_and_grad(loss_of)(state.params)
         loss, grads = jax.lax.pmean((loss, grads), AXIS)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -17,7 +17,7 @@ def get_sweep():
                 training=TrainingConfig(steps=4, batch_size=4, evaluate_photos=1))
     return {
         "drawn": Config(**base),
-        "regression": Config(diffusion=DiffusionConfig(noisiest_share=1.0), **base),
+        "regression": Config(diffusion=DiffusionConfig(draw_share=0.0), **base),
     }
 """
 

@@ -92,8 +92,8 @@ def test_a_killed_run_goes_on_to_the_same_curve(finished, tmp_path, pairs_csv):
 def test_devices_that_share_the_cores_train_the_same_network(tmp_path, pairs_csv):
     """Two devices of a core each, which is what a recipe gets where its batch allows it."""
     flags = (*FLAGS, f"--config.data.manifest={pairs_csv}", "--workdir=run", "--cpu_devices=2")
-    # Of two examples a device each has one of these tasks; three would not go into them.
-    tasks = ("--config.diffusion.refine_share=0.0",)
+    # Of two examples a device one is trained for draws; a quarter would not go into them.
+    tasks = ("--config.diffusion.draw_share=0.5",)
     result = run(tmp_path, "train", *flags, *tasks)
     assert result.returncode == 0, result.stderr
     (tmp_path / "one").mkdir()

@@ -22,13 +22,10 @@ from fftdiff_jax.config import (
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.state import create_state, update_ema
 from fftdiff_jax.training.step import (
-    DRAW,
-    FIRST,
-    REFINE,
     Batch,
     make_train_step,
+    noised_examples,
     perceptual_network,
-    roles,
 )
 from tests.commands import ROOT, environment
 
@@ -39,7 +36,7 @@ DIRECT = dataclasses.replace(
     model=dataclasses.replace(MODEL, prediction="direct", self_conditioning=False),
     representation=RepresentationConfig("signed_log", "raw", "constant"),
     diffusion=DiffusionConfig(
-        noise="independent", target="noise", loss="state", noisiest_share=0.0, condition_dropout=0.1
+        noise="independent", target="noise", loss="state", condition_dropout=0.1
     ),
 )
 
@@ -97,9 +94,7 @@ def test_perceptual_term_raises_the_loss_by_its_share():
     weights = metrics.perceptual_params("alexnet")
     losses = []
     for weight in (0.0, 0.1, 0.2):
-        diffusion = dataclasses.replace(
-            BASE.diffusion, perceptual_weight=weight, refine_perceptual_weight=weight
-        )
+        diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
         config = dataclasses.replace(BASE, diffusion=diffusion)
         step = make_train_step(config)
         _, numbers = step(create_state(config), crops(), weights if weight else None)
@@ -108,15 +103,11 @@ def test_perceptual_term_raises_the_loss_by_its_share():
     assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-4)
 
 
-@pytest.mark.parametrize("field", ["perceptual_weight", "refine_perceptual_weight"])
-def test_either_perceptual_weight_loads_the_network(field):
-    diffusion = dataclasses.replace(
-        BASE.diffusion, perceptual_weight=0.0, refine_perceptual_weight=0.0
-    )
-    config = dataclasses.replace(BASE, diffusion=diffusion)
-    assert perceptual_network(config) is None
-    diffusion = dataclasses.replace(diffusion, **{field: 0.1})
-    assert perceptual_network(dataclasses.replace(config, diffusion=diffusion)) is not None
+def test_a_perceptual_weight_loads_the_network():
+    for weight in (0.0, 0.1):
+        diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
+        found = perceptual_network(dataclasses.replace(BASE, diffusion=diffusion))
+        assert (found is not None) == (weight > 0)
 
 
 def test_bfloat16_has_nearly_the_same_loss():
@@ -125,20 +116,28 @@ def test_bfloat16_has_nearly_the_same_loss():
     np.testing.assert_allclose(fast_losses, exact_losses, rtol=0.01)
 
 
-@pytest.mark.parametrize("first", [0.0, 0.25, 0.5, 1.0])
-@pytest.mark.parametrize("refine", [0.0, 0.25])
-def test_roles_have_their_shares_spread_evenly(first, refine):
-    diffusion = dataclasses.replace(BASE.diffusion, noisiest_share=first, refine_share=refine)
-    found = roles(dataclasses.replace(BASE, diffusion=diffusion), 16)
-    refined = min(refine, 1 - first)
-    for role, share in ((FIRST, first), (REFINE, refined), (DRAW, 1 - first - refined)):
-        assert (found == role).sum() == round(16 * share)
-        for start in range(0, 16, 8):
-            assert abs((found[start : start + 8] == role).sum() - 8 * share) <= 1
+@pytest.mark.parametrize("share", [0.0, 0.125, 0.25, 0.5, 1.0])
+def test_a_share_is_trained_at_random_times_spread_evenly(share):
+    diffusion = dataclasses.replace(BASE.diffusion, draw_share=share)
+    found = noised_examples(dataclasses.replace(BASE, diffusion=diffusion), 16)
+    assert found.size == 16 * share
+    assert abs((found < 8).sum() - 8 * share) <= 1
 
 
-def test_nothing_is_refined_without_an_estimate_to_refine():
-    assert REFINE not in roles(DIRECT, 16)
+def test_the_loss_on_the_state_trains_every_example_at_a_random_time():
+    assert noised_examples(DIRECT, 16).size == 16
+
+
+def test_draws_cost_the_first_estimate_no_example():
+    """All gradients of the first estimate's loss are there with draws and without."""
+    losses = {}
+    for share in (0.0, 0.5):
+        diffusion = dataclasses.replace(BASE.diffusion, draw_share=share)
+        config = dataclasses.replace(BASE, diffusion=diffusion)
+        step = make_train_step(config)
+        losses[share] = float(step(create_state(config), crops(), None)[1]["loss"])
+    # A fresh network says the rainy photo at any time, and the draws' loss comes on top.
+    assert losses[0.5] > losses[0.0]
 
 
 def test_ema_warms_up_and_then_follows_its_decay():
