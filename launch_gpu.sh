@@ -34,6 +34,11 @@
 #SBATCH --open-mode=append
 #SBATCH --output=%x-%j.log
 set -euo pipefail
+if [ $# -eq 0 ] || [ -z "${SLURM_JOB_ID:-}" ]; then
+  echo "usage: sbatch --account=YOUR_ACCOUNT launch_gpu.sh --config=... --workdir=..." >&2
+  echo "Without Slurm: python -m experiments.train with the same flags." >&2
+  exit 2
+fi
 cd "${SLURM_SUBMIT_DIR:-$(dirname "$0")}"
 
 say() { echo "launch_gpu.sh: $(date '+%F %T') $*"; }

@@ -1,4 +1,4 @@
-"""Draws docs/real_rain.jpg: real rainy photos, for which no clean twin exists, before and after.
+"""Draws a sheet of real rainy photos, for which no clean twin exists, before and after.
 
     python docs/draw_real_rain.py PHOTO... [--left_half] [--checkpoint=DIR] [--output=FILE.jpg]
 
@@ -9,7 +9,6 @@ step. With --left_half only the left half of each file is taken, for data sets t
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -27,7 +26,7 @@ def main() -> None:
     parser.add_argument("photos", nargs="+")
     parser.add_argument("--left_half", action="store_true")
     parser.add_argument("--checkpoint")
-    parser.add_argument("--output", default=str(Path(__file__).with_name("real_rain.jpg")))
+    parser.add_argument("--output", default="real_rain_sheet.jpg")
     given = parser.parse_args()
     from_run = Restorer.from_checkpoint
     restorer = from_run(given.checkpoint) if given.checkpoint else Restorer.pretrained()

@@ -21,9 +21,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from experiments._cli import prepare_jax, read_pairs
+from experiments._cli import open_restorer, prepare_jax, read_pairs
 from experiments._config import load_config
-from fftdiff_jax import inspection, restoration, spectra, tiling
+from fftdiff_jax import inspection, spectra, tiling
 from fftdiff_jax import plot_parts as parts
 from fftdiff_jax.config import Config
 from fftdiff_jax.data.pipeline import load_pair
@@ -47,7 +47,7 @@ def shapes(config: Config) -> dict[str, str]:
     times = jax.ShapeDtypeStruct((batch,), jnp.float32)
     denoiser = Denoiser(config)
     deviation = jax.ShapeDtypeStruct((batch, side, side, 1), jnp.float32)
-    arguments = (state, photo, times, photo, deviation, times)
+    arguments = (state, photo, times, photo, deviation)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(denoiser.init, key, *arguments)
 
@@ -75,8 +75,8 @@ def shapes(config: Config) -> dict[str, str]:
     return {**text, "parameters": f"{count_parameters(variables['params']):,}"}
 
 
-def draw(config: Config, restored: np.ndarray | None = None) -> Figure:
-    """The sheet; `restored` is the restored middle of the rainy photo, where there is one."""
+def draw(config: Config, restored: np.ndarray) -> Figure:
+    """The sheet; `restored` is the restored middle of the rainy photo."""
     sizes = shapes(config)
     manifest = read_pairs("embedded", "val")
     pair = load_pair(manifest, manifest.rows[PAIR])
@@ -100,8 +100,10 @@ def _training(
     level = parts.level(parts.spectrum(parts.unit(rainy)))
     _picture(ax, 0.85, 6.93, clean, "clean x, rainy y", 0.9)
     _picture(ax, 0.85, 5.99, rainy, sizes["crops"], 0.9, mono=True)
-    _picture(ax, 2.75, 6.28, level, "spectra X, Y", 1.2, cmap="magma", below=sizes["spectra"])
-    for x, i, title in ((4.9, 0, "state"), (7.05, 1, "noisy state z$_t$")):
+    _picture(
+        ax, 2.75, 6.28, level, "spectrum Y (X alike)", 1.2, cmap="magma", below=sizes["spectra"]
+    )
+    for x, i, title in ((4.9, 0, "state z$_0$"), (7.05, 1, "noisy state z$_t$")):
         shown = noised.states[i][..., :3].mean(axis=-1)
         _picture(ax, x, 6.28, shown, title, 1.2, below=sizes["state"], cmap="RdBu_r", limit=1.6)
     _arrow(ax, (1.8, 6.9), (2.65, 6.9), "FFT", "spectra.py")
@@ -109,7 +111,7 @@ def _training(
     _arrow(ax, (6.2, 6.9), (6.95, 6.9), "diffuse", "diffusion.py")
     text = "$\\log\\,|X|/|Y|$ and $\\arg X - \\arg Y$\nover the strength of rain"
     ax.text(5.5, 5.82, text, ha="center", va="bottom", fontsize=7)
-    ax.text(7.65, 5.86, "$z_t=\\alpha_t x+\\sigma_t\\varepsilon$", ha="center", fontsize=8)
+    ax.text(7.65, 5.86, "$z_t=\\alpha_t z_0+\\sigma_t\\varepsilon$", ha="center", fontsize=8)
     _arrow(ax, (8.3, 6.9), (8.75, 6.9))
     ax.text(8.8, 6.9, "to the\ndenoiser", fontsize=8, va="center")
 
@@ -120,6 +122,8 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     remembers = config.model.self_conditioning
     given = "z$_t$\nt, y" + ("\ne, s" if remembers else "")
     ax.text(0.5, 4.35, given, fontsize=9, ha="center", va="center")
+    names = "y rainy photo" + ("; e first estimate, s its deviation; b guess" if remembers else "")
+    ax.text(0.28, 2.92, names, fontsize=7)
     _arrow(ax, (0.68, 4.35), (1.35, 4.35), "decode")
     _picture(ax, 1.45, 3.75, decoded, "what it decodes to", 1.15)
     if remembers:
@@ -153,7 +157,7 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     used = [term for term, weight in zip(terms, weights, strict=True) if weight]
     loss = " + ".join(["L1 of photos", *used])
     ax.text(end + 0.55, 5.3, "training:", fontsize=8, style="italic", color=parts.RAINY)
-    if config.diffusion.noisiest_share < 1:
+    if config.diffusion.draw_share > 0:
         loss += ";\nof noisy states: squared error over s"
     ax.text(end + 0.55, 5.22, loss, fontsize=7.5, color=parts.RAINY, va="top")
     ax.annotate("", (end + 1.15, 4.93), (end + 1.15, 4.77), arrowprops=_style(parts.RAINY))
@@ -178,7 +182,15 @@ def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, resto
         ax, 4.35, 0.72, noise, "noise z$_1$", 1.2, cmap="RdBu_r", limit=3, below=f"{tile}\u00d76"
     )
     _arrow(ax, (3.8, 1.35), (4.25, 1.35))
-    _block(ax, 6.05, 0.85, 1.2, 1.0, f"{config.sampling.sampler.upper()}\nstep t \u2192 s", "white")
+    _block(
+        ax,
+        6.05,
+        0.85,
+        1.2,
+        1.0,
+        f"{config.sampling.sampler.upper()}\nstep t \u2192 t\u2032",
+        "white",
+    )
     _arrow(ax, (5.62, 1.35), (5.98, 1.35))
     ax.text(6.65, 0.56, _steps(config),
             fontsize=7.5, ha="center")  # fmt: skip
@@ -187,11 +199,7 @@ def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, resto
     ax.text(6.27, 2.32, "z$_t$", fontsize=8, ha="right")
     ax.text(7.03, 2.32, "clean state", fontsize=8)
     _arrow(ax, (7.3, 1.35), (7.95, 1.35), "blend")
-    if restored is None:
-        _block(ax, 8.05, 0.72, 1.2, 1.2, "restored\nphoto", "white")
-        ax.text(8.65, 0.54, "height\u00d7width\u00d73", ha="center", **MONO)
-    else:
-        _picture(ax, 8.05, 0.72, restored, "restored", 1.2, below="height\u00d7width\u00d73")
+    _picture(ax, 8.05, 0.72, restored, "restored", 1.2, below="height\u00d7width\u00d73")
     several = "tiles are blended after every step; several draws, in pairs of opposite noise: "
     ax.text(9.3, 0.25, f"{several}their mean and spread", fontsize=8, ha="right")
 
@@ -269,17 +277,15 @@ def main() -> None:
     """Writes the sheet."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default="quickstart")
-    parser.add_argument("--checkpoint", help="a restorer for the restored photo")
+    parser.add_argument("--checkpoint", help="restores the photo; left out: the weights in the box")
     default = Path(__file__).with_name("training_pipeline.png")
     parser.add_argument("--output", type=Path, default=default)
     arguments = parser.parse_args()
     prepare_jax("")
-    config, restored = load_config(arguments.config, []), None
-    if arguments.checkpoint:
-        manifest = read_pairs("embedded", "val")
-        pair = load_pair(manifest, manifest.rows[PAIR])
-        restorer = restoration.Restorer.from_checkpoint(arguments.checkpoint)
-        restored = restorer(inspection.middle(pair.rainy))
+    config = load_config(arguments.config, [])
+    manifest = read_pairs("embedded", "val")
+    pair = load_pair(manifest, manifest.rows[PAIR])
+    restored = open_restorer(arguments.checkpoint)(inspection.middle(pair.rainy))
     figure = draw(config, restored)
     text = json.dumps(shapes(config))
     with replacing(arguments.output) as temporary:

@@ -111,6 +111,12 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def this_python() -> str:
+    """How to call this Python again from here: the environment may not be activated."""
+    here = Path(sys.executable)
+    return str(here.relative_to(Path.cwd()) if here.is_relative_to(Path.cwd()) else here)
+
+
 def require(name: str, value: str | None) -> str:
     """The value of a flag; `UserError` when there is none."""
     if not value:
@@ -148,15 +154,10 @@ def open_restorer(checkpoint: str | None) -> Restorer:
 
 def read_pairs(path: str, split: str | None = None) -> Manifest:
     """Reads a manifest by its path, or the embedded one by the name "embedded"."""
-    from fftdiff_jax.data.manifest import read_manifest
+    from fftdiff_jax.config import DataConfig
+    from fftdiff_jax.data.sources import open_manifest
 
-    if path == "embedded":
-        from fftdiff_jax.config import DataConfig
-        from fftdiff_jax.data.embedded import embedded_manifest
-        from fftdiff_jax.data.sources import cache_folder
-
-        path = str(embedded_manifest(cache_folder(DataConfig())))
-    return read_manifest(path, split)
+    return open_manifest(DataConfig(manifest=path), split)
 
 
 def require_writable(flag: str, path: str, suffixes: tuple[str, ...] = ()) -> Path:
@@ -249,6 +250,12 @@ def _unknown_flag(name: str) -> str:
     known = _own_flags()
     if name.startswith("config.") and "config" not in known:
         return f"there is no flag --{name}: a checkpoint has its own configuration (see --help)"
+    if "config" in known:
+        from experiments import _config
+
+        fields = _config.places_of(name)
+        if fields:
+            return f"there is no flag --{name}; did you mean --config.{fields[0]}?"
     positive = name.removeprefix("no")
     near = difflib.get_close_matches(name, known, n=1) or difflib.get_close_matches(
         positive, known, n=1

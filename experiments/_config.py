@@ -81,6 +81,11 @@ def _require_place(path: str) -> None:
     raise UserError(f"config.{path}: there is no such field; did you mean {hint}?")
 
 
+def places_of(field: str) -> list[str]:
+    """The dotted names of the fields that are called so."""
+    return [p for p in _places(configuration.to_dict(Config())) if p.rpartition(".")[2] == field]
+
+
 def _places(tree: dict[str, Any], group: str = "") -> list[str]:
     """The dotted names of all fields."""
     found = []

@@ -23,6 +23,7 @@ Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. On
 fastest and nearest on average; several draws of several steps show where the model is sure and
 where it guesses. Photos stay on this machine.
 """
+MOST_STEPS = 8  # more add grain and no photo: docs/method.md
 EXAMPLES = (2, 5, 10)  # rows of the embedded validation photos
 # Names alone: no font is asked from a server.
 FONT = ("system-ui", "sans-serif")
@@ -151,8 +152,17 @@ class Page:
                     )
                     # `data.images` opens it, and says what is wrong with it.
                     photo.preprocess = _as_path  # type: ignore[method-assign]
-                    steps = gr.Slider(1, 16, defaults[0], step=1, label="Steps", elem_id="steps")
-                    draws = gr.Slider(1, 8, defaults[1], step=1, label="Draws", elem_id="draws")
+                    steps = gr.Slider(
+                        1,
+                        max(MOST_STEPS, defaults[0]),
+                        defaults[0],
+                        step=1,
+                        label="Steps",
+                        elem_id="steps",
+                    )
+                    draws = gr.Slider(
+                        1, max(8, defaults[1]), defaults[1], step=1, label="Draws", elem_id="draws"
+                    )
                     button = gr.Button("Remove the rain", variant="primary", elem_id="restore")
                     gr.Examples(_examples(), photo, cache_examples=False, label="Or one of these")
                 with gr.Column(scale=2):

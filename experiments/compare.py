@@ -1,4 +1,4 @@
-"""Trains recipes side by side and compares them: one table, one figure.
+r"""Trains recipes side by side and compares them: one table, one figure.
 
     python -m experiments.compare --recipes=quickstart,original_recipe --output=comparison \
         --config.training.steps=500 --seeds=0,1 --steps=1,4 --draws=4
@@ -11,7 +11,7 @@ scored of it in all the ways that are asked for; another --limit or --crop wants
 --checkpoints adds weights that are there already, in every way of sampling, without training:
 
     python -m experiments.compare --checkpoints=pretrained --manifest=rain800.csv \
-        --output=ways --steps=1,2,4,8 --noise_scales=0,1 --draws=8
+        --output=ways --steps=1,2,4 --noise_scales=0.5,1 --draws=8
 
 --redraw makes table and figure anew from results.json.
 """
@@ -48,7 +48,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder for runs, results.json, ta
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "training seeds, each one a run")
 _STEPS = flags.DEFINE_list("steps", ["1"], "step counts to sample with")
 _DRAWS = flags.DEFINE_integer("draws", 1, "draws a crop, of all step counts above 1", lower_bound=1)
-_SCALES = flags.DEFINE_list("noise_scales", ["1"], "1 draws, 0 refines; for step counts above 1")
+_SCALES = flags.DEFINE_list("noise_scales", ["1"], "of the noise, 1 draws; for step counts above 1")
 _LIMIT = flags.DEFINE_integer("limit", 0, "val crops to score; 0: all", lower_bound=0)
 _CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_bound=32)
 _MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")

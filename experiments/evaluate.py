@@ -27,10 +27,14 @@ _SPLIT = flags.DEFINE_string(
     "split", None, "rows of this split only, or 'all'; left out: val, else test, else all"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "folder for the results; made when missing")
-_STEPS = flags.DEFINE_list("steps", [], "network evaluations a draw, or several: 1,4,20")
-_DRAWS = flags.DEFINE_integer("draws", None, "draws whose mean is scored; 2 or more calibrate")
+_STEPS = flags.DEFINE_list(
+    "steps", [], "network evaluations a draw, or several: 1,4,20; left out: the weights' own (1)"
+)
+_DRAWS = flags.DEFINE_integer(
+    "draws", None, "draws whose mean is scored, 2 or more calibrate; left out: the weights' own (1)"
+)
 _NOISE_SCALE = flags.DEFINE_float(
-    "noise_scale", None, "1 draws, 0 refines (every draw the same); for several steps", 0.0, 1.0
+    "noise_scale", None, "of the noise in draws of several steps: 1 draws, 0 adds none", 0.0, 1.0
 )
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many pairs; 0: all", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)

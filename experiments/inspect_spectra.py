@@ -56,9 +56,13 @@ _COMPILATION_CACHE = flags.DEFINE_string(
 def main() -> int:
     """Draws the figures that the flags name."""
     wanted = _FIGURES if _FIGURE.value == "all" else (_FIGURE.value,)
-    several = len(wanted) > 1
-    suffixes = () if several else _FORMATS
-    output = _cli.require_writable("output", _cli.require("output", _OUTPUT.value), suffixes)
+    output = _cli.require_writable("output", _cli.require("output", _OUTPUT.value))
+    into_folder = output.is_dir() or not output.suffix
+    if not into_folder and len(wanted) > 1:
+        raise UserError(f"--output={_OUTPUT.value}: --figure=all makes several; give a folder")
+    if not into_folder and output.suffix.lower() not in _FORMATS:
+        known = ", ".join(_FORMATS)
+        raise UserError(f"--output={_OUTPUT.value}: the name must end in {known}, or be a folder")
     opener = _cli.restorer_opener(_CHECKPOINT.value)
     manifest = _cli.read_pairs(_MANIFEST.value, _SPLIT.value)
     rows = [row for row in manifest if row.rainy]
@@ -84,7 +88,7 @@ def main() -> int:
         "error": lambda: _error(pair, _opened(restorer)),
     }
     for name in wanted:
-        path = output / f"{name}.png" if several else output
+        path = output / f"{name}.png" if into_folder else output
         plots.save(path, draw[name]())
         print(path, flush=True)
     return 0
@@ -103,7 +107,8 @@ def _facts(clean: Any, rainy: Any) -> str:
     error = float(np.square(difference).mean())
     psnr = f"{10 * np.log10(255**2 / error):.2f} dB" if error else "equal photos"
     height, width = clean.shape[:2]
-    return f"{width} x {height} pixels, PSNR {psnr}, rain adds {difference.mean():+.1f} grey levels"
+    adds = f"rain adds {difference.mean():+.1f} grey levels"
+    return f"{width} x {height} pixels, PSNR on RGB {psnr}, {adds}"
 
 
 def _noising(pair: Any, restorer: Restorer | None) -> Figure:
@@ -125,8 +130,8 @@ def _rain(manifest: Manifest) -> Figure:
     rows = [row for row in manifest if row.rainy]
     rows = rows[: _LIMIT.value or None]
     pairs = (load_pair(manifest, row) for row in tqdm(rows, unit="pair", desc="rain"))
-    log_ratio, _ = inspection.rain_by_frequency((pair.clean, pair.rainy) for pair in pairs)
-    return plots.where_rain_lives(log_ratio)
+    log_ratio, count = inspection.rain_by_frequency((pair.clean, pair.rainy) for pair in pairs)
+    return plots.where_rain_lives(log_ratio, count)
 
 
 def _path(pair: Any, restorer: Restorer) -> Figure:
@@ -134,7 +139,7 @@ def _path(pair: Any, restorer: Restorer) -> Figure:
 
     rainy = inspection.middle(pair.rainy)
     path = inspection.draw_path(restorer, rainy, steps=_STEPS.value, seed=_SEED.value)
-    labels = [f"step {i + 1}, t = {t:.2g}" for i, t in enumerate(path.times)]
+    labels = [f"step {i + 1}\nt = {t:.2g}" for i, t in enumerate(path.times)]
     return plots.sampling_path(rainy, path.estimates, labels, path.noisy)
 
 

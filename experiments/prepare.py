@@ -113,7 +113,8 @@ def _prepare(root: str, output: str) -> None:
         example = ", ".join(report.near_duplicates[0][:3])
         print(
             f"near-duplicates: {photos} clean photos show {len(report.near_duplicates)} scenes "
-            f"(such as {example})"
+            f"(such as {example}); each scene is in one split"
+            + ("" if not report.leaks else " but for those below")
         )
     if report.leaks:
         one, other = report.leaks[0]
@@ -125,6 +126,10 @@ def _prepare(root: str, output: str) -> None:
         print(f"without a partner: {len(report.unpaired)} photos (such as {report.unpaired[0]})")
     if report.refused:
         print(f"refused: {len(report.refused)} pairs, see {report.refused_csv}")
+    halves = output.with_name(f"{output.stem}_photos")
+    if LAYOUT.value == "rain800" and halves.is_dir():
+        megabytes = sum(path.stat().st_size for path in halves.rglob("*.png")) / 1e6
+        print(f"photos: {halves} (the halves of each picture, {megabytes:.0f} MB)")
     print(f"manifest: {report.manifest} ({report.pairs} pairs)")
 
 

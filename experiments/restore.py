@@ -21,16 +21,27 @@ _INPUT = flags.DEFINE_string(
     "input", None, "a photo, a folder of photos, or a pattern like 'a/*.jpg'"
 )
 _OUTPUT = flags.DEFINE_string("output", None, "folder for the restored photos; made when missing")
-_STEPS = flags.DEFINE_integer("steps", None, "network evaluations a draw", lower_bound=1)
-_DRAWS = flags.DEFINE_integer("draws", None, "draws whose mean is the photo", lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "steps",
+    None,
+    "network evaluations a draw; left out: the weights' own (1)",
+    lower_bound=1,
+)
+_DRAWS = flags.DEFINE_integer(
+    "draws",
+    None,
+    "draws whose mean is the photo; left out: the weights' own (1)",
+    lower_bound=1,
+)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
 _NOISE_SCALE = flags.DEFINE_float(
-    "noise_scale", None, "1 draws, 0 refines (every draw the same); for several steps", 0.0, 1.0
+    "noise_scale", None, "of the noise in draws of several steps: 1 draws, 0 adds none", 0.0, 1.0
 )
 _UNCERTAINTY = flags.DEFINE_bool(
     "uncertainty",
     False,
-    "also write NAME.uncertainty.png: the spread of the draws (8 of 4 steps), white at 0.1",
+    "also write NAME.uncertainty.png: the spread around each pixel of the draws (8 of 4 steps, if "
+    "no others are asked for), from black for none to white for 51 grey levels",
 )
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "leave photos alone that are in --output already"
@@ -55,17 +66,20 @@ def main() -> int:
     if _UNCERTAINTY.value and _NOISE_SCALE.value == 0:
         raise UserError("--uncertainty: with --noise_scale=0 every draw is the same photo")
     planned = jobs.plan(pattern, output, maps=_UNCERTAINTY.value, keep=_SKIP_EXISTING.value)
-    waiting = [job for job in planned if not (_SKIP_EXISTING.value and job.target.exists())]
+    waiting = [job for job in planned if not (_SKIP_EXISTING.value and _is_there(job))]
     if len(waiting) < len(planned):
         print(f"{len(planned) - len(waiting)} are there already")
-    print(f"restoring {jobs.photos(len(waiting))} into {output}", flush=True)
     if not waiting:
+        print(f"nothing is left to restore into {output}")
         return 0
+    print(f"restoring {jobs.photos(len(waiting))} into {output}", flush=True)
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from tqdm import tqdm
 
     restorer = open_restorer()
     if _NOISE_SCALE.value is not None:
+        if (_STEPS.value or restorer.default_steps) == 1:
+            raise UserError("--noise_scale: one step has no noise; give --steps=4, or at least 2")
         restorer = restorer.with_sampling(noise_scale=_NOISE_SCALE.value)
     refused = []
     done = 0
@@ -93,6 +107,10 @@ def main() -> int:
     for reason in refused:
         print(f"not restored: {reason}")
     return 1 if refused else 0
+
+
+def _is_there(job: jobs.Job) -> bool:
+    return job.target.exists() and (job.spread.exists() or not _UNCERTAINTY.value)
 
 
 if __name__ == "__main__":

@@ -97,10 +97,13 @@ def _report(workdir: Path, summary: dict[str, Any] | None) -> None:
             f"{restored['psnr_y'] - rainy['psnr_y']:+.2f} dB)"
         )
         print(f"before and after: {workdir / 'before_after.png'}")
+    python = _cli.this_python()
     print(
-        "restore your own photos with\n"
-        f"  python -m experiments.restore --checkpoint={workdir} --input=PHOTO_OR_FOLDER "
-        "--output=restored"
+        "restore your own photos with these weights:\n"
+        f"  {python} -m experiments.restore --checkpoint={workdir} --input=PHOTO_OR_FOLDER "
+        f"--output={workdir / 'restored'}\n"
+        "or with those in the box, which were trained for hours:\n"
+        f"  {python} -m fftdiff_jax PHOTO_OR_FOLDER"
     )
 
 

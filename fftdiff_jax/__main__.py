@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from fftdiff_jax.errors import UserError
+
+INTERRUPTED = 130  # exit code of Ctrl-C
 
 
 def main(words: list[str] | None = None) -> int:
@@ -21,9 +24,13 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument(
         "--skip_existing", action="store_true", help="leave photos alone that are in --output"
     )
-    parser.add_argument("--steps", type=int, help="network evaluations a draw")
-    parser.add_argument("--draws", type=int, help="draws whose mean is the photo")
-    options = parser.parse_args(words)
+    parser.add_argument("--steps", type=int, help="network evaluations a draw: 1 if left out")
+    parser.add_argument("--draws", type=int, help="draws whose mean is the photo: 1 if left out")
+    options, unknown = parser.parse_known_args(words)
+    if unknown:
+        parser.error(
+            f"there is no {unknown[0]} here; python -m experiments.restore has all choices"
+        )
     try:
         return _restore(options)
     except UserError as error:
@@ -31,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print("error: interrupted", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def _restore(options: argparse.Namespace) -> int:
@@ -56,4 +63,10 @@ def _restore(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if code == INTERRUPTED:
+        # An ordinary exit would take JAX apart under a program that still runs.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -234,5 +234,5 @@ def _gain(entry: Entry) -> str:
         text += f"; the 80 % intervals hold {100 * found['coverage']['80']:.0f} % of the pixels"
         if "calibrated_coverage" in found:
             share = 100 * found["calibrated_coverage"]["80"]
-            text += f", {share:.0f} % when widened by {found['scalar']:.2f}"
+            text += f", {share:.0f} % when multiplied by {found['scalar']:.2f}"
     return text

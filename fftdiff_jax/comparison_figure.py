@@ -48,32 +48,47 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
-    """PSNR and perceptual distance against steps, and against each other; a colour a recipe."""
+    """PSNR and perceptual distance against steps, and against each other; a colour a recipe.
+
+    Dashed lines of a recipe's colour have less noise than draws have; grey is the rainy photo.
+    """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     against_steps, perceptual, trade = figure.subplots(1, 3)
     groups = _groups(rows)
-    recipes = list(dict.fromkeys(recipe for recipe, *_ in groups))
+    recipes = [name for name in dict.fromkeys(recipe for recipe, *_ in groups) if name != "rainy"]
+    counts = sorted({steps for _, steps, *_ in groups if steps > 0})
     for i, recipe in enumerate(recipes):
         colour = COLOURS[i % len(COLOURS)]
-        for scale, mark in ((0.0, "o--"), (1.0, "s-")):
+        scales = sorted({key[2] for key in groups if key[0] == recipe and key[1] > 1} or {1.0})
+        for scale in scales:
+            # One step sees no noise, and is where every curve begins.
             mine = {
                 key: group
-                for key, group in groups.items()
-                if key[0] == recipe and (key[2] == scale or (key[1] == 1 and scale == 1.0))
+                for key, group in sorted(groups.items(), key=lambda item: item[0][1])
+                if key[0] == recipe and (key[2] == scale or key[1] == 1)
             }
-            if not mine or (recipe == "rainy" and scale == 1.0):
-                continue
-            steps = [max(key[1], 1) for key in mine]
+            mark = "s-" if scale == 1 else "o--"
+            label = recipe if scale == 1 else f"{recipe}, noise {scale:g}"
+            steps = [key[1] for key in mine]
             psnr, distance = (
                 [statistics.fmean(row[name] for row in group) for group in mine.values()]
                 for name in ("psnr_y", JUDGE)
             )
-            label = f"{recipe}, refined" if scale == 0 and recipe != "rainy" else recipe
             against_steps.plot(steps, psnr, mark, color=colour, label=label, markersize=4)
             perceptual.plot(steps, distance, mark, color=colour, markersize=4)
             trade.plot(distance, psnr, mark, color=colour, markersize=4)
-    against_steps.set(xlabel="steps", ylabel="PSNR on Y (dB)", xscale="log")
-    perceptual.set(xlabel="steps", ylabel="LPIPS, VGG", xscale="log")
+    rainy = [row for row in rows if row["recipe"] == "rainy"]
+    if rainy:
+        up, across = (statistics.fmean(row[name] for row in rainy) for name in ("psnr_y", JUDGE))
+        against_steps.axhline(up, color="#666666", lw=1, ls=":", label="rainy")
+        perceptual.axhline(across, color="#666666", lw=1, ls=":")
+        trade.plot([across], [up], "X", color="#666666")
+    for axes in (against_steps, perceptual):
+        axes.set_xscale("log")
+        axes.set_xticks(counts, labels=[str(count) for count in counts])
+        axes.minorticks_off()
+    against_steps.set(xlabel="steps", ylabel="PSNR on Y (dB)")
+    perceptual.set(xlabel="steps", ylabel="LPIPS, VGG")
     trade.set(xlabel="LPIPS, VGG (lower is better)", ylabel="PSNR on Y (dB)")
     for axes in (against_steps, perceptual, trade):
         axes.grid(alpha=0.3)

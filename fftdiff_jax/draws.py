@@ -21,6 +21,8 @@ from jaxtyping import Float
 
 from fftdiff_jax.errors import UserError
 
+WINDOW = 7  # pixels, of `in_windows`
+
 
 class Deviations(NamedTuple):
     """Differences whose squares add up to a variance, and those of their spectra to its power."""
@@ -60,6 +62,14 @@ def deviations(draws: Float[np.ndarray, "n ..."]) -> Deviations:
     if pairs > 1:
         between = (middle - middle.mean(axis=0)) / math.sqrt(pairs - 1)
     return Deviations(half / math.sqrt(pairs), between)
+
+
+def in_windows(spread: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
+    """The spread over windows of `WINDOW` pixels: few draws say little of that at a single one."""
+    from scipy.ndimage import uniform_filter
+
+    variance = uniform_filter(np.square(spread), WINDOW, mode="nearest")
+    return np.sqrt(np.maximum(variance, 0))
 
 
 def spread(draws: Float[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "h w"]:

@@ -136,14 +136,16 @@ def evaluate(
             blank = np.zeros((side, side, 3), np.uint8)
             restorer.sample_float(blank, draws=1, steps=steps, seed=seed)
     bar = tqdm(share, desc="evaluate", unit="photo", disable=not progress)
-    for row in bar:
+    total_gain = 0.0
+    for number, row in enumerate(bar, start=1):
         result, restored = score_row(
             restorer, manifest, row, steps=steps, draws=draws, seed=seed, lpips_nets=nets
         )
         if save_photos:
             save_png(folder.photo_path(row.number, result.file), restored)
         folder.append(result)
-        bar.set_postfix_str(f"gain {result.gain:+.2f} dB")
+        total_gain += result.gain
+        bar.set_postfix_str(f"mean gain {total_gain / number:+.2f} dB")
     done = folder.read()
     if any(row.number not in done for row in rows):
         return None

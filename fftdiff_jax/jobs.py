@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fftdiff_jax.restoration import Restorer
 
 LEAST_DRAWS_OF_A_MAP = 8  # of a map of the spread, where no number of draws is asked for
-WHITEST_SPREAD = 0.1  # a deviation of a tenth of the range is white
+WHITEST_SPREAD = 0.2  # a deviation of a fifth of the range, 51 grey levels, is white
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,6 +139,7 @@ def restore(
 def _restore(
     restorer: Restorer, job: Job, draws: int | None, steps: int | None, seed: int, spread: bool
 ) -> None:
+    from fftdiff_jax import draws as drawing
     from fftdiff_jax.data.images import load_photo_file, save_photo, save_png
     from fftdiff_jax.restoration import to_uint8
 
@@ -150,7 +151,7 @@ def _restore(
     draws = draws or max(restorer.default_draws, LEAST_DRAWS_OF_A_MAP)
     restored, deviation = restorer.with_spread(photo.pixels, draws=draws, **options)
     save_photo(job.target, restored, photo)
-    save_png(job.spread, to_uint8(deviation / WHITEST_SPREAD))
+    save_png(job.spread, to_uint8(drawing.in_windows(deviation) / WHITEST_SPREAD))
 
 
 def require_own_targets(jobs: Sequence[Job]) -> None:

@@ -83,14 +83,14 @@ def show_spectrum(
     height, width = values.shape
     image = ax.imshow(
         values,
-        extent=(-0.5, 0.5, 0.5, -0.5),
+        extent=(-0.5, 0.5, -0.5, 0.5),
         aspect="equal" if labelled else height / width,
         # A mean of two angles is no angle where they lie on both sides of pi.
         interpolation="nearest" if style.get("cmap") == CYCLIC["cmap"] else "antialiased",
         **style,
     )
     if labelled:
-        finish(ax, "across, cycles a pixel", "down, cycles a pixel")
+        finish(ax, "across, cycles a pixel", "up, cycles a pixel")
         ax.grid(False)
     elif ticks:
         ax.set_xticks([-0.5, 0, 0.5], labels=["\u2212\u00bd", "0", "\u00bd"], fontsize=SMALL)

@@ -16,6 +16,8 @@ from fftdiff_jax import draws as drawing
 from fftdiff_jax import plot_parts as parts
 from fftdiff_jax.plot_parts import Photo
 
+MOST_STEPS = 8  # columns of a draw's path
+
 
 def before_after(
     rows: Sequence[tuple[str, Sequence[UInt8[np.ndarray, "h w 3"]], Sequence[str]]],
@@ -40,13 +42,14 @@ def pair_with_spectra(clean: Photo, rainy: Photo) -> Figure:
     """A pair, its spectra, and the difference of both: photo, log-magnitude and phase.
 
     Magnitudes are the root mean square over R, G and B of the orthonormal spectrum; phases are the
-    mean colour's. The last row holds rainy - clean: what the state describes, seen from its ends.
+    mean colour's. The last row holds what is learnt: clean - rainy, and clean over rainy of the
+    spectra.
     """
     photos = [parts.unit(clean), parts.unit(rainy)]
     spectra = [parts.spectrum(photo) for photo in photos]
     levels = [parts.level(spectrum) for spectrum in spectra]
     phases = [np.angle(spectrum.mean(axis=-1)) for spectrum in spectra]
-    figure, axes = _grid(3, 3, clean, beside=0.66)
+    figure, axes = _grid(3, 3, clean, beside=0.66, above=0.27)
     low, high = np.percentile(np.stack(levels), [1, 99.9])
     amounts: dict[str, Any] = {"colour_label": "dB", "cmap": "magma", "vmin": low, "vmax": high}
     for line, name, photo, level, phase in zip(
@@ -59,15 +62,15 @@ def pair_with_spectra(clean: Photo, rainy: Photo) -> Figure:
     for ax, title in zip(axes[0], ("photo", "magnitude", "phase"), strict=True):
         ax.set_title(title, fontsize=parts.NORMAL + 1)
     last = axes[2]
-    change = 255 * (photos[1] - photos[0]).mean(axis=-1)
+    change = 255 * (photos[0] - photos[1]).mean(axis=-1)
     image = parts.show(last[0], change, **parts.centred(change, 99.5))
     parts.colour_bar(image, last[0], "grey levels")
-    last[0].set_ylabel("rainy \u2212 clean", fontsize=parts.NORMAL + 1)
-    ratio = levels[1] - levels[0]
+    last[0].set_ylabel("clean \u2212 rainy", fontsize=parts.NORMAL + 1)
+    ratio = levels[0] - levels[1]
     parts.show_spectrum(last[1], ratio, colour_label="dB", ticks=True, **parts.centred(ratio, 99))
-    turned = np.angle(np.exp(1j * (phases[1] - phases[0])))
+    turned = np.angle(np.exp(1j * (phases[0] - phases[1])))
     parts.show_spectrum(last[2], turned, colour_label="radians", ticks=True, **parts.CYCLIC)
-    titles = ("red: brighter in the rain", "magnitude ratio", "phase difference")
+    titles = ("blue: darker without rain", "magnitude ratio", "phase difference")
     for ax, title in zip(last, titles, strict=True):
         ax.set_title(title, fontsize=parts.NORMAL)
     return figure
@@ -80,18 +83,18 @@ def noising(
 ) -> Figure:
     """The forward process: noisy states of one pair at rising times, and the photos they decode to.
 
-    The states are shown as the mean over R, G and B of their magnitude and phase channels, in the
-    units of the noise, whose deviation at the end is 1.
+    The states are shown as the mean over R, G and B of their magnitude and phase channels, clean
+    over rainy, in the units of the noise: as grey as rain, it has nearly a deviation of 1 in the
+    mean of its channels as well.
     """
-    figure, axes = _grid(3, len(photos), photos[0], beside=0.06, right=0.5, above=0.06)
+    figure, axes = _grid(3, len(photos), photos[0], right=0.58)
     style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -2.5, "vmax": 2.5}
     for i, (photo, state, label) in enumerate(zip(photos, states, labels, strict=True)):
         parts.show(axes[0, i], photo)
         axes[0, i].set_title(label, fontsize=parts.NORMAL)
         bar = "deviations" if i == len(photos) - 1 else None
-        # Over three independent channels a mean has a third of the variance.
         for row, channels in ((1, state[..., :3]), (2, state[..., 3:])):
-            shown = channels.sum(axis=-1) / np.sqrt(3)
+            shown = channels.mean(axis=-1)
             parts.show_spectrum(
                 axes[row, i], shown, colour_label=bar, ticks=i == 0 and row == 2, **style
             )
@@ -110,22 +113,27 @@ def sampling_path(
     """One draw on its way: the photo at every step, its spectrum, and what has changed in it.
 
     The last row is the magnitude over the rainy photo's, in dB: where the path takes energy away.
-    With `noisy`, a first row shows what the noisy state decodes to before each step.
+    With `noisy`, a first row shows what the noisy state decodes to before each step. Of more than
+    `MOST_STEPS` steps as many are shown, evenly picked.
     """
+    shown_steps = np.linspace(0, len(photos) - 1, min(len(photos), MOST_STEPS)).round().astype(int)
+    photos, labels = photos[shown_steps], [labels[i] for i in shown_steps]
     shown = [parts.unit(rainy), *(parts.unit(photo) for photo in photos)]
     levels = [parts.level(parts.spectrum(photo)) for photo in shown]
     changes = [level - levels[0] for level in levels]
-    names = ["clean estimate", "its magnitude", "over the rainy one"]
+    names = ["clean\nestimate", "its\nmagnitude", "over the\nrainy one"]
     if noisy is not None:
-        names = ["noisy state, decoded", *names]
-    figure, axes = _grid(len(names), len(shown), rainy, beside=0.06, right=0.5, above=0.06)
+        noisy = noisy[shown_steps]
+        names = ["noisy state,\ndecoded", *names]
+    figure, axes = _grid(len(names), len(shown), rainy, left=0.42, right=0.58, head=0.45)
+    size = parts.NORMAL if len(shown) < 7 else parts.SMALL
     photo_row, level_row, change_row = axes[-3:]
     low, high = np.percentile(levels[0], [1, 99.9])
     change_style = parts.centred(np.stack(changes[1:]), 98)
     last = len(shown) - 1
     for i, (photo, level, change) in enumerate(zip(shown, levels, changes, strict=True)):
         top = photo_row[0] if i == 0 else axes[0, i]
-        top.set_title("rainy" if i == 0 else labels[i - 1], fontsize=parts.NORMAL)
+        top.set_title("rainy" if i == 0 else labels[i - 1], fontsize=size)
         parts.show(photo_row[i], photo)
         bar = "dB" if i == last else None
         parts.show_spectrum(
@@ -138,7 +146,7 @@ def sampling_path(
         if noisy is not None and i > 0:
             parts.show(axes[0, i], noisy[i - 1])
     for line, name in zip(axes, names, strict=True):
-        line[0].set_ylabel(name, fontsize=parts.NORMAL)
+        line[0].set_ylabel(name, fontsize=size)
     for ax in (change_row[0], *([axes[0, 0]] if noisy is not None else [])):
         _leave_empty(ax)
     return figure
@@ -171,7 +179,7 @@ def draws_and_spread(
     power = sum(np.square(np.abs(parts.spectrum(row))) for row in differences)
     by_frequency = 10 * np.log10(power.mean(axis=-1) + 1e-12)
     rows = -(-(len(photos) + len(maps) + 1) // 3)
-    figure, grid = _grid(rows, 3, rainy, beside=0.66)
+    figure, grid = _grid(rows, 3, rainy, left=0.08, beside=0.66, above=0.3)
     axes = list(grid.flat)
     for ax, (title, photo) in zip(axes, photos, strict=False):
         parts.show(ax, photo)
@@ -192,6 +200,7 @@ def draws_and_spread(
 
 
 WIDTH = 9.6  # inches of every figure of photos: a README shows some 850 pixels of 1440
+WIDEST = 2.7  # inches of one photo, where there are few
 
 
 def _grid(
@@ -199,17 +208,37 @@ def _grid(
     columns: int,
     photo: np.ndarray,
     *,
-    beside: float,
+    left: float = 0.3,
+    beside: float = 0.08,
     right: float = 0.0,
-    above: float = 0.27,
+    head: float = 0.3,
+    above: float = 0.08,
 ) -> tuple[Figure, Any]:
-    """Axes in the shape of a photo; rooms are in inches: of every column, of the last, of a row."""
+    """Axes in the shape of a photo, at fixed places: every label has its room, in inches.
+
+    Args:
+      rows: of the grid.
+      columns: of the grid.
+      photo: whose shape the axes have.
+      left: for the names of the rows.
+      beside: right of every column, for its colour bars.
+      right: right of the last column, besides.
+      head: above the first row, for its titles.
+      above: above each other row.
+    """
     aspect = photo.shape[0] / photo.shape[1]
-    height = ((WIDTH - 0.3 - right) / columns - beside) * aspect
-    figure = parts.figure(WIDTH, rows * (height + above) + 0.65)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.flat:
-        ax.set_box_aspect(aspect)
+    wide = min((WIDTH - left - right) / columns - beside, WIDEST)
+    high, foot = wide * aspect, 0.45
+    width = left + columns * (wide + beside) + right
+    height = head + rows * high + (rows - 1) * above + foot
+    figure = parts.figure(width, height)
+    figure.set_layout_engine("none")
+    axes = np.empty((rows, columns), object)
+    for row, column in np.ndindex(rows, columns):
+        x = left + column * (wide + beside)
+        y = foot + (rows - 1 - row) * (high + above)
+        place = (x / width, y / height, wide / width, high / height)
+        axes[row, column] = figure.add_axes(place)
     return figure, axes
 
 

@@ -19,11 +19,14 @@ from fftdiff_jax import plot_parts as parts
 DECIBELS = 20 / np.log(10)  # of a natural logarithm of magnitudes
 
 
-def where_rain_lives(log_ratio: Float[np.ndarray, "h w"], *, bands: int = 4) -> Figure:
+def where_rain_lives(
+    log_ratio: Float[np.ndarray, "h w"], pairs: int = 0, *, bands: int = 4
+) -> Figure:
     """By how much rain raises each frequency: a map, and by angle in octaves of frequency.
 
-    `log_ratio` is the mean over pairs of log |rainy| / |clean| (natural logarithm) on a centred
-    spectrum. The angle is the wave's: streaks that fall straight down are waves across, at 0.
+    `log_ratio` is the mean over so many pairs of log |rainy| / |clean| (natural logarithm) on a
+    centred spectrum: red is what rain brings and restoring takes away. The angle is the wave's:
+    streaks that fall straight down are waves across, at 0.
     """
     level = log_ratio * DECIBELS
     rows, columns = (np.fft.fftshift(np.fft.fftfreq(size)) for size in level.shape)
@@ -36,7 +39,9 @@ def where_rain_lives(log_ratio: Float[np.ndarray, "h w"], *, bands: int = 4) -> 
     left, right = figure.subplots(1, 2, width_ratios=[1.05, 1])
     style = parts.centred(level[frequency <= 0.5], 99)
     parts.show_spectrum(left, level, colour_label="rainy over clean, dB", labelled=True, **style)
-    left.set_title("mean over pairs", fontsize=parts.NORMAL)
+    left.set_title(
+        f"mean over {pairs} pairs" if pairs else "mean over pairs", fontsize=parts.NORMAL
+    )
     edges = np.linspace(-90, 90, 37)
     middles = (edges[1:] + edges[:-1]) / 2
     for i in range(bands):

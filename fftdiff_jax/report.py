@@ -14,7 +14,6 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +81,7 @@ def write_report(path: str | os.PathLike[str], sections: Sequence[Section]) -> N
         "comparison": _comparison(sections),
         "entries": "\n".join(_section(i, section) for i, section in enumerate(sections)),
     }
-    page = resources.files("fftdiff_jax").joinpath("report.html").read_text(encoding="utf-8")
+    page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
     # One pass: braces in a file's name are no placeholder.
     write_text(path, re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page))
 
@@ -147,9 +146,10 @@ def _tiles(summary: Mapping[str, Any]) -> str:
             gain += f"<br>[{_number(score, low, sign=True)}, {_number(score, high, sign=True)}]"
         before = _number(score, summary["rainy"][score])
         after = _number(score, summary["restored"][score])
+        unit = ", dB" if score.startswith("psnr") else ""
         tiles.append(
-            f'<div class="tile"><span class="soft">{name}</span><b>{after}</b>'
-            f'<span class="soft">rainy {before}<br>gain {gain}</span></div>'
+            f'<div class="tile"><span class="soft">{name}{unit}</span><b>{after}</b>'
+            f'<span class="soft">rainy {before}<br>change {gain}</span></div>'
         )
     tiles.append(
         '<div class="tile"><span class="soft">seconds a photo</span>'

@@ -75,6 +75,9 @@ class Restorer:
         config = dataclasses.replace(self.config, sampling=sampling_config)
         return Restorer(self.params, config, self.step, self.name)
 
+    def __repr__(self) -> str:
+        return f"Restorer({self.name!r}, step {self.step})"
+
     def _repr_html_(self) -> str:
         from fftdiff_jax.show import restorer_html  # Matplotlib, late
 
@@ -107,6 +110,7 @@ class Restorer:
         Raises:
           UserError: not an 8-bit RGB photo, or fewer than one draw or step.
         """
+        _require_photo(photo)
         numbers = self._numbers(draws)
         restored = np.empty(photo.shape, _depth(bits))
         for top, rows in self._rows(photo, numbers, steps, seed, mean=True):
@@ -129,6 +133,7 @@ class Restorer:
         Raises:
           UserError: as for a call, fewer than two draws, or a way of sampling that draws nothing.
         """
+        _require_photo(photo)
         steps = self._steps_of_a_spread(draws, steps)
         restored = np.empty(photo.shape, _depth(bits))
         spread = np.empty(photo.shape[:2], np.float32)
@@ -183,6 +188,7 @@ class Restorer:
         Raises:
           UserError: as for `with_spread`, whose number of steps it takes too.
         """
+        _require_photo(photo)
         steps = self._steps_of_a_spread(draws, steps)
         # One pair in memory at a time: the two parts of `draws.deviations`, the second one about
         # the first pair, so that little is lost when the square of the mean is taken off.
@@ -224,6 +230,7 @@ class Restorer:
         self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
     ) -> Float[np.ndarray, "n h w 3"]:
         """Draws of these numbers."""
+        _require_photo(photo)
         whole = np.empty((len(draws), *photo.shape), np.float32)
         for top, rows in self._rows(photo, draws, steps, seed):
             whole[:, top : top + rows.shape[1]] = rows
@@ -238,12 +245,6 @@ class Restorer:
         mean: bool = False,
     ) -> Rows:
         """Yields (top, rows of all draws, or of their mean), from top to bottom, in [0, 1]."""
-        if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
-            raise UserError(
-                f"a photo is an array of uint8 (h, w, 3), found {photo.dtype} {photo.shape}"
-            )
-        if 0 in photo.shape:
-            raise UserError(f"a photo has pixels, found an array of {photo.shape}")
         steps = self.default_steps if steps is None else steps
         if steps < 1:
             raise UserError(f"steps is {steps}; a draw takes at least 1")
@@ -277,15 +278,13 @@ class Restorer:
 
         seen = _Pass(plan, photo, layers=1, channels=tile_sampler.FIRST_CHANNELS)
         rows = seen.rows(first, self._at_once)
-        if steps == 1:  # which draws nothing
+        if tile_sampler.steps_taken(self.config, steps, sampling_config.noise_scale) == 1:
             yield from ((top, some[..., :3].repeat(len(draws), 0)) for top, some in rows)
             return
         times = np.asarray(sampling.step_times(steps, sampling_config.time_power))
         program = self._compile("step", steps=1)
         *estimates, centres = tiling.shared(rows, steps)
-        drawn = sampling_config.noise_scale > 0
-        # Both of every pair, and refined only once.
-        made = sorted({draw ^ flip for draw in draws for flip in (0, 1)}) if drawn else draws[:1]
+        made = sorted({draw ^ flip for draw in draws for flip in (0, 1)})  # both of every pair
         carry: Rows | None = None
         for number in range(1, steps):
             moment = np.asarray([number, *times[number - 1 : number + 2]], np.float32)
@@ -310,10 +309,9 @@ class Restorer:
             )
             carry = one.rows(step, self._at_once, estimates[number - 1], carry)
         assert carry is not None
-        wanted = [made.index(draw) if drawn else 0 for draw in draws]
+        wanted = [made.index(draw) for draw in draws]
         for (top, some), (_, centre) in zip(carry, centres, strict=True):
-            found = drawing.centred(some, np.clip(centre[0, ..., :3], 0, 1)) if drawn else some
-            yield top, found[wanted]
+            yield top, drawing.centred(some, np.clip(centre[0, ..., :3], 0, 1))[wanted]
 
     def _whole_draws(
         self,
@@ -432,6 +430,20 @@ class _Pass:
                 for (layer, left), tile in zip(some, program(tiles), strict=True):
                     yield from blend.add(layer, top, left, tile[..., : self.channels])
         yield from blend.finish()
+
+
+def _require_photo(photo: Any) -> None:
+    if not isinstance(photo, np.ndarray):
+        raise UserError(
+            f"a photo is an array of uint8 (h, w, 3), found {type(photo).__name__}; "
+            "fftdiff_jax.data.images.load_photo reads files"
+        )
+    if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
+        raise UserError(
+            f"a photo is an array of uint8 (h, w, 3), found {photo.dtype} {photo.shape}"
+        )
+    if 0 in photo.shape:
+        raise UserError(f"a photo has pixels, found an array of {photo.shape}")
 
 
 def to_uint8(photo: Float[np.ndarray, "*n h w 3"]) -> UInt8[np.ndarray, "*n h w 3"]:

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from fftdiff_jax.restoration import Restorer
 
-WINDOW = 7  # pixels, of the picture of the spread
-
 
 @dataclasses.dataclass(frozen=True)
 class Look:
@@ -80,14 +78,11 @@ class Look:
     def spread_picture(self) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
         """The spread as a coloured picture, and how many grey levels its brightest colour means.
 
-        Over windows of `WINDOW` pixels: few draws say little of the spread at a single one.
+        Over windows of several pixels (`draws.in_windows`).
         """
-        from scipy.ndimage import uniform_filter
-
         from fftdiff_jax import plot_parts as parts
 
-        variance = uniform_filter(np.square(self.spread), WINDOW, mode="nearest")
-        levels = 255 * np.sqrt(np.maximum(variance, 0))
+        levels = 255 * drawing.in_windows(self.spread)
         limit = max(float(np.percentile(levels, 99.5)), 0.1)
         return parts.coloured(levels, "cividis", 0, limit), limit
 

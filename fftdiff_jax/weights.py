@@ -7,7 +7,6 @@ configuration as JSON and a note on where the weights come from.
 from __future__ import annotations
 
 import json
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +63,7 @@ def read_weights(path: Path) -> tuple[PyTree, Config]:
 
 def pretrained_path() -> Path:
     """Where the weights that come with the package lie."""
-    return Path(str(resources.files("fftdiff_jax") / PRETRAINED))
+    return Path(__file__).parent / PRETRAINED
 
 
 def require_same_tree(params: PyTree, expected: PyTree, where: str) -> None:

@@ -76,21 +76,21 @@ def unchanging(restorer, seen=None):
     return restorer
 
 
-@pytest.mark.parametrize(("steps", "closest"), [(1, 60), (4, 50)])
-def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, steps, closest):
+@pytest.mark.parametrize("steps", [1, 4])
+def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, steps):
     """Seams are the commonest complaint about tools that work by tiles."""
     photo = data.astronaut()[:320, :320]
     monkeypatch.setattr(tiling, "SIDES", (320,))
-    whole = fresh(tiny_restorer).with_sampling(noise_scale=0.0)(photo, steps=steps)
+    whole = fresh(tiny_restorer)(photo, draws=2, steps=steps)
     monkeypatch.setattr(tiling, "SIDES", (128,))
-    tiles = fresh(tiny_restorer).with_sampling(noise_scale=0.0)(photo, steps=steps)
-    assert score_photos(tiles, whole)["psnr_rgb"] > closest
+    tiles = fresh(tiny_restorer)(photo, draws=2, steps=steps)
+    assert score_photos(tiles, whole)["psnr_rgb"] > 60
     assert score_photos(whole, photo)["psnr_rgb"] < 35  # the network does change the photo
     for name, value in score_photos(tiles, photo).items():
         assert value == pytest.approx(score_photos(whole, photo)[name], abs=0.1)
 
 
-@pytest.mark.parametrize(("steps", "scale"), [(1, 1.0), (4, 0.0), (4, 1.0)])
+@pytest.mark.parametrize(("steps", "scale"), [(1, 1.0), (4, 0.5), (4, 1.0)])
 def test_no_seam_can_be_seen(steps, scale, monkeypatch):
     """Where tiles fade into each other the photo is about as smooth as it is without tiles.
 
@@ -140,11 +140,11 @@ def test_nothing_is_computed_twice_to_fill_a_batch(tiny_restorer, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "closest"),
     [
-        ({"noise_scale": 0.0}, 1e-3),
+        ({"noise_scale": 0.5}, 1e-3),
         ({}, 1e-3),
         pytest.param({"resample": False}, 1e-3, marks=pytest.mark.slow),
         pytest.param({"sampler": "dpm_solver"}, 1e-3, marks=pytest.mark.slow),
-        pytest.param({"sampler": "ddpm", "noise_scale": 0.0}, 1e-3, marks=pytest.mark.slow),
+        pytest.param({"sampler": "ddpm"}, 1e-3, marks=pytest.mark.slow),
     ],
 )
 def test_steps_of_one_tile_are_those_of_the_scanned_sampler(changes, closest, tiny_restorer):
@@ -162,8 +162,7 @@ def test_steps_of_one_tile_are_those_of_the_scanned_sampler(changes, closest, ti
         return np.asarray(sampler(restorer.params, rainy, places, jax.random.key(0)))[0]
 
     draws = np.stack([scanned(0, 3), scanned(1, 3)])
-    if sampling_config.noise_scale > 0:
-        draws = np.clip(drawing.centred(draws, scanned(0, 1)), 0, 1)
+    draws = np.clip(drawing.centred(draws, scanned(0, 1)), 0, 1)
     assert np.abs(found - draws).max() < closest
 
 
@@ -280,6 +279,21 @@ def test_senseless_numbers_are_refused(tiny_restorer):
         tiny_restorer.with_spread(photo, draws=2, steps=1)
     with pytest.raises(UserError, match="every draw is the same photo"):
         tiny_restorer.with_sampling(noise_scale=0.0).uncertainty(photo)
+
+
+def test_the_noise_scale_is_a_dial_from_the_best_photo_to_draws(tiny_restorer, rng):
+    photo = rng.integers(0, 256, (48, 40, 3), np.uint8)
+    first = tiny_restorer.sample_float(photo, draws=1, steps=1)[0]
+    spreads = []
+    for scale in (0.0, 0.5, 1.0):
+        dialled = tiny_restorer.with_sampling(noise_scale=scale)
+        draws = dialled.sample_float(photo, draws=2, steps=3)
+        np.testing.assert_allclose(draws.mean(axis=0), first, atol=0.1)  # but for the clipping
+        spreads.append(drawing.spread(draws).mean())
+        if scale == 0:
+            np.testing.assert_array_equal(draws, np.stack([first, first]))
+    assert spreads[0] == 0
+    assert spreads[0] < spreads[1] < spreads[2]
 
 
 def test_a_spread_takes_more_than_the_one_step_of_a_restored_photo(tiny_restorer, rng):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fftdiff_jax import draws as drawing
 from fftdiff_jax import show
 
 
@@ -49,7 +50,7 @@ def test_the_picture_of_the_spread_is_of_windows(photo, rng):
     draws = np.full((2, 40, 56, 3), 0.5, np.float32)
     draws[0, 20, 28], draws[1, 20, 28] = 0.6, 0.4
     picture, limit = show.Look(photo, draws).spread_picture()
-    assert limit == pytest.approx(255 * 0.1 / show.WINDOW, rel=1e-4)
+    assert limit == pytest.approx(255 * 0.1 / drawing.WINDOW, rel=1e-4)
     brightest = np.argwhere((picture == picture[20, 28]).all(axis=-1))
-    assert len(brightest) == show.WINDOW**2
+    assert len(brightest) == drawing.WINDOW**2
     assert (picture[0, 0] != picture[20, 28]).any()

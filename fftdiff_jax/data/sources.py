@@ -16,8 +16,9 @@ from jaxtyping import UInt8
 
 from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.cache import PhotoCache, file_key
+from fftdiff_jax.data.embedded import embedded_manifest
 from fftdiff_jax.data.images import load_photo, photo_size
-from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.manifest import Manifest, read_manifest
 from fftdiff_jax.errors import UserError
 
 
@@ -130,6 +131,20 @@ def cache_folder(config: DataConfig) -> Path:
         return Path(config.cache_dir).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "fftdiff_jax"
+
+
+def open_manifest(config: DataConfig, split: str | None = None) -> Manifest:
+    """Reads the manifest that `config.manifest` names, or that of the embedded photos.
+
+    Raises:
+      UserError: as `read_manifest`.
+    """
+    if not config.manifest:
+        raise UserError("data.manifest is empty; name a CSV of pairs, or 'embedded'")
+    path = config.manifest
+    if path == "embedded":
+        path = str(embedded_manifest(cache_folder(config)))
+    return read_manifest(path, split)
 
 
 def open_source(config: DataConfig, manifest: Manifest) -> PairSource:

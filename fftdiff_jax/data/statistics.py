@@ -117,20 +117,27 @@ def statistics_figure(statistics: dict[str, Any]) -> Figure:
     draw(axes[0, 0], "clean_log", "-", "clean")
     draw(axes[0, 0], "rainy_log", "--", "rainy")
     axes[0, 0].set_title("log-magnitude")
+    axes[0, 0].set_ylabel("mean of log(magnitude + floor)")
     axes[0, 0].legend()
     draw(axes[0, 1], "log_ratio", "-", "")
-    axes[0, 1].set_title("log-ratio of magnitudes, clean to rainy")
+    axes[0, 1].set_title("log-ratio of magnitudes, clean over rainy")
+    axes[0, 1].set_ylabel("natural logarithm")
     draw(axes[1, 0], "phase_difference", "-", "")
-    axes[1, 0].set_title("wrapped phase difference (radians)")
+    axes[1, 0].set_title("wrapped phase difference, clean minus rainy")
+    axes[1, 0].set_ylabel("radians")
     for channel, colour in enumerate(("tab:red", "tab:green", "tab:blue")):
         strength = np.array(statistics["difference"]["root_mean_square"][channel][1:], float)
         axes[1, 1].loglog(frequencies, strength, color=colour, label=_CHANNELS[channel])
     axes[1, 1].set_title("rain: root mean square of |X - Y|")
+    axes[1, 1].set_ylabel("of photos in 0..1, orthonormal FFT")
     axes[1, 1].legend()
     for axis in axes.flat:
         axis.set_xlabel("radial frequency (cycles a pixel)")
         axis.grid(alpha=0.3)
-    figure.suptitle(f"{statistics['pairs']} pairs; bands are one standard deviation")
+    figure.suptitle(
+        f"{statistics['pairs']} pairs; bands are one standard deviation; "
+        "red, green and blue are the photo's"
+    )
     return figure
 
 

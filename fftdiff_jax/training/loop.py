@@ -21,6 +21,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.sources import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restoration import Restorer
@@ -63,7 +64,7 @@ def train(
     runs.require_known(config)
 
     # ---- data ---------------------------------------------------------------------------------
-    manifest = runs.open_manifest(config)
+    manifest = open_manifest(config.data)
     training_set = manifest.select("train" if manifest.has_splits else None).require_files()
     validation_set = runs.select_validation(manifest)
     if config.training.batch_size % jax.device_count():

@@ -14,9 +14,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax import diffusion, noises, sampling, spectra
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
-from fftdiff_jax.data.embedded import embedded_manifest
-from fftdiff_jax.data.manifest import Manifest, read_manifest
-from fftdiff_jax.data.sources import cache_folder
+from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.denoiser import require_prediction
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training import distributed
@@ -82,13 +80,6 @@ def _require_sizes(config: Config) -> None:
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"training.{name} is {value}; it must be at least 1")
-
-
-def open_manifest(config: Config) -> Manifest:
-    """Reads the manifest, or the one of the embedded photos."""
-    if config.data.manifest == "embedded":
-        return read_manifest(embedded_manifest(cache_folder(config.data)))
-    return read_manifest(config.data.manifest)
 
 
 def select_validation(manifest: Manifest) -> Manifest | None:

@@ -33,7 +33,6 @@ def test_it_runs_from_top_to_bottom(path: Path, tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="pip install -e '.[dev]'")
     for name, value in environment(XDG_CACHE_HOME=str(tmp_path / "cache")).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv("FFTDIFF_CHECKPOINT", raising=False)
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
         notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
