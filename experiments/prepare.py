@@ -16,6 +16,7 @@ written with a split by scene. Without --root an existing FILE.csv is taken. Lay
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from absl import flags
 
@@ -126,7 +127,7 @@ def _prepare(root: str, output: str) -> None:
         print(f"without a partner: {len(report.unpaired)} photos (such as {report.unpaired[0]})")
     if report.refused:
         print(f"refused: {len(report.refused)} pairs, see {report.refused_csv}")
-    halves = output.with_name(f"{output.stem}_photos")
+    halves = Path(output).with_name(f"{Path(output).stem}_photos")
     if LAYOUT.value == "rain800" and halves.is_dir():
         megabytes = sum(path.stat().st_size for path in halves.rglob("*.png")) / 1e6
         print(f"photos: {halves} (the halves of each picture, {megabytes:.0f} MB)")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 COLUMNS = (
     ("psnr_y", "PSNR Y", ".2f"),
+    ("whole_psnr_y", "cut from whole", ".2f"),
     ("ssim_y", "SSIM Y", ".3f"),
     ("lpips_alexnet", "LPIPS Alex", ".3f"),
     ("lpips_vgg16", "LPIPS VGG", ".3f"),

@@ -24,17 +24,18 @@ from PIL import Image
 
 from fftdiff_jax import calibration, plots
 from fftdiff_jax.files import write_text
-from fftdiff_jax.results import SCORES, PhotoResult
+from fftdiff_jax.results import PhotoResult
 
 PICTURE_SIDE = 900  # longer side of an inlined photo, in pixels
 PICTURE_QUALITY = 88  # of its JPEG
-NAMES = {
+PAGE = Path(__file__).with_name("report.html")  # with places for the parts
+NAMES = {  # in the order of interest: tables are wider than most windows
     "psnr_y": "PSNR Y",
     "ssim_y": "SSIM Y",
-    "psnr_rgb": "PSNR RGB",
-    "ssim_rgb": "SSIM RGB",
     "lpips": "LPIPS",
     "lpips_vgg": "LPIPS VGG",
+    "psnr_rgb": "PSNR RGB",
+    "ssim_rgb": "SSIM RGB",
 }
 
 _Pixels = UInt8[np.ndarray, "h w 3"]
@@ -81,7 +82,7 @@ def write_report(path: str | os.PathLike[str], sections: Sequence[Section]) -> N
         "comparison": _comparison(sections),
         "entries": "\n".join(_section(i, section) for i, section in enumerate(sections)),
     }
-    page = Path(__file__).with_name("report.html").read_text(encoding="utf-8")
+    page = PAGE.read_text(encoding="utf-8")
     # One pass: braces in a file's name are no placeholder.
     write_text(path, re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page))
 
@@ -215,7 +216,7 @@ def _charts(section: Section) -> str:
 
 
 def _photo_table(results: Sequence[PhotoResult]) -> str:
-    scores = [s for s in SCORES if any(not math.isnan(r.restored[s]) for r in results)]
+    scores = [s for s in NAMES if any(not math.isnan(r.restored[s]) for r in results)]
     heads = ["photo", "row", "size", "gain, dB"]
     heads += [f"{NAMES[s]}{part}" for s in scores for part in ("", " rainy")]
     heads.append("seconds")

@@ -21,7 +21,7 @@ from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pipeline import load_pair
 from fftdiff_jax.draws import centred, deviations
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.restoration import to_uint8
+from fftdiff_jax.restoration import Restorer, to_uint8
 from fftdiff_jax.tile_sampler import can_be_blended, make_tile_sampler, steps_taken
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
@@ -31,10 +31,11 @@ NETS = ("alexnet", "vgg16")
 
 @dataclasses.dataclass(frozen=True)
 class Crops:
-    """Centre crops of pairs, all of one size."""
+    """Centre crops of pairs, all of one size, and the whole photos that they are cut from."""
 
     clean: UInt8[np.ndarray, "n s s 3"]
     rainy: UInt8[np.ndarray, "n s s 3"]
+    whole: tuple[UInt8[np.ndarray, "h w 3"], ...]  # rainy
 
 
 def load_crops(manifest: Manifest, side: int = 192, limit: int = 0) -> Crops:
@@ -51,6 +52,7 @@ def load_crops(manifest: Manifest, side: int = 192, limit: int = 0) -> Crops:
     return Crops(
         np.stack([_centre(pair.clean, side) for pair in pairs]),
         np.stack([_centre(pair.rainy, side) for pair in pairs]),
+        tuple(pair.rainy for pair in pairs),
     )
 
 
@@ -64,7 +66,8 @@ def screen(
       the same names with the prefix draw_ for the first draw alone, `spread_over_error`,
       `spread_over_error_by_band` (from low to high frequency) and `spread_error_correlation`, over
       pixels. Spread is the root of the draws' mean variance, error the root mean square of
-      mean - clean, corrected for the number of draws: 1 is calibrated.
+      mean - clean, corrected for the number of draws: 1 is calibrated. With one step also
+      `whole_psnr_y`: of the same crops, cut from whole photos that were restored.
     """
     sampler = jax.jit(make_tile_sampler(config, sampling_config))
     steps = steps_taken(config, sampling_config.steps, sampling_config.noise_scale)
@@ -77,6 +80,13 @@ def screen(
         draws = draws[: sampling_config.draws]
     mean = draws.mean(axis=0)
     scores: dict[str, Any] = score_crops(mean, crops.clean)
+    if sampling_config.steps == 1:
+        restorer = Restorer(params, dataclasses.replace(config, sampling=sampling_config))
+        cut = [_centre(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
+        pairs = zip(cut, crops.clean, strict=True)
+        scores["whole_psnr_y"] = float(
+            np.mean([metrics.score_photos(photo, truth)["psnr_y"] for photo, truth in pairs])
+        )
     if len(draws) > 1:
         scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], crops.clean).items()}
         scores |= spread_against_error(draws, crops.clean.astype(np.float32) / 255)

@@ -51,4 +51,4 @@ def test_the_table_says_what_is_known(tmp_path) -> None:
     assert lines[2].split()[:4] == ["a", "4", "2", "25.00"]
     assert lines[4] == "a: +3.00 dB on Y"
     assert "(95 %: +1.00 to +3.00)" in lines[5]
-    assert "hold 60 % of the pixels, 79 % when widened by 1.50" in lines[5]
+    assert "hold 60 % of the pixels, 79 % when multiplied by 1.50" in lines[5]

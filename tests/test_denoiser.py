@@ -59,8 +59,9 @@ def test_a_fresh_network_says_that_the_rainy_photo_is_clean(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     said = predict(config, initial_params(config, 0), noisy, rainy, jnp.ones(2), rainy, DEVIATION)
-    np.testing.assert_allclose(said.photo, rainy, atol=1e-6)
-    np.testing.assert_allclose(said.state, 0, atol=1e-4)
+    # At t = 1 alpha is 5e-5, so what noise decodes to is believed that much.
+    np.testing.assert_allclose(said.photo, rainy, atol=1e-4)
+    np.testing.assert_allclose(said.state, 0, atol=1e-2)
 
 
 def test_pure_noise_is_not_looked_at(photos):

@@ -76,15 +76,19 @@ def unchanging(restorer, seen=None):
     return restorer
 
 
-@pytest.mark.parametrize("steps", [1, 4])
-def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, steps):
-    """Seams are the commonest complaint about tools that work by tiles."""
+@pytest.mark.parametrize(("steps", "closest"), [(1, 60), (4, 40)])
+def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, steps, closest):
+    """Seams are the commonest complaint about tools that work by tiles.
+
+    Of draws the mean is compared: it is one step's, but for what black and white cut off, and that
+    differs from tile to tile.
+    """
     photo = data.astronaut()[:320, :320]
     monkeypatch.setattr(tiling, "SIDES", (320,))
     whole = fresh(tiny_restorer)(photo, draws=2, steps=steps)
     monkeypatch.setattr(tiling, "SIDES", (128,))
     tiles = fresh(tiny_restorer)(photo, draws=2, steps=steps)
-    assert score_photos(tiles, whole)["psnr_rgb"] > 60
+    assert score_photos(tiles, whole)["psnr_rgb"] > closest
     assert score_photos(whole, photo)["psnr_rgb"] < 35  # the network does change the photo
     for name, value in score_photos(tiles, photo).items():
         assert value == pytest.approx(score_photos(whole, photo)[name], abs=0.1)

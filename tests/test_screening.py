@@ -1,5 +1,7 @@
 """Spread against error, and scores that equal those of the metrics alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from skimage import data
@@ -52,6 +54,16 @@ def test_draws_come_in_pairs_and_no_two_crops_share_noise():
     np.testing.assert_array_equal(draws[2], -draws[3])
     others = draws[::2].reshape(10, -1)
     assert np.abs(np.corrcoef(others) - np.eye(10)).max() < 0.2
+
+
+def test_crops_and_whole_photos_score_alike(tiny_restorer):
+    """What a convolution says of a place does not depend on how much of the photo it is shown."""
+    photo = data.coffee()[:200, :240]
+    truth = np.clip(photo.astype(int) - 10, 0, 255).astype(np.uint8)
+    crops = screening.Crops(truth[None, 36:164, 56:184], photo[None, 36:164, 56:184], (photo,))
+    way = dataclasses.replace(tiny_restorer.config.sampling, steps=1)
+    found = screening.screen(tiny_restorer.params, tiny_restorer.config, crops, way)
+    assert found["whole_psnr_y"] == pytest.approx(found["psnr_y"], abs=0.1)
 
 
 def test_batches_hold_every_crop_in_order():
