@@ -23,7 +23,7 @@ Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. On
 fastest and nearest on average; several draws of several steps show where the model is sure and
 where it guesses. Photos stay on this machine.
 """
-MOST_STEPS = 8  # more add grain and no photo: docs/method.md
+MOST_STEPS = 8  # more of them spread too far: docs/method.md
 EXAMPLES = (2, 5, 10)  # rows of the embedded validation photos
 # Names alone: no font is asked from a server.
 FONT = ("system-ui", "sans-serif")

@@ -49,7 +49,7 @@ def pair_with_spectra(clean: Photo, rainy: Photo) -> Figure:
     spectra = [parts.spectrum(photo) for photo in photos]
     levels = [parts.level(spectrum) for spectrum in spectra]
     phases = [np.angle(spectrum.mean(axis=-1)) for spectrum in spectra]
-    figure, axes = _grid(3, 3, clean, beside=0.66, above=0.27)
+    figure, axes = _grid(3, 3, clean, beside=0.76, above=0.27)
     low, high = np.percentile(np.stack(levels), [1, 99.9])
     amounts: dict[str, Any] = {"colour_label": "dB", "cmap": "magma", "vmin": low, "vmax": high}
     for line, name, photo, level, phase in zip(
