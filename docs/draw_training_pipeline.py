@@ -87,16 +87,16 @@ def draw(config: Config, restored: np.ndarray) -> Figure:
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, 9.6), ylim=(0, 8.5), xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
-    _training(ax, config, sizes, clean, rainy, noised)
+    _training(ax, sizes, clean, rainy, noised, _trained(config))
     _denoiser(ax, config, sizes, noised.photos[1])
-    _sampling(ax, config, sizes, rainy, restored)
+    _sampling(ax, config, rainy, restored)
     return figure
 
 
 def _training(
-    ax: Axes, config: Config, sizes: dict[str, str], clean: Any, rainy: Any, noised: Any
+    ax: Axes, sizes: dict[str, str], clean: Any, rainy: Any, noised: Any, note: str
 ) -> None:
-    _band(ax, 5.72, 2.68, TRAINING, "Training", "one step")
+    _band(ax, 5.72, 2.68, TRAINING, "Training", note)
     level = parts.level(parts.spectrum(parts.unit(rainy)))
     _picture(ax, 0.85, 6.93, clean, "clean x, rainy y", 0.9)
     _picture(ax, 0.85, 5.99, rainy, sizes["crops"], 0.9, mono=True)
@@ -167,7 +167,7 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     ax.text(end - 0.2, 3.14, goes, fontsize=7, va="center", color=parts.SPREAD)
 
 
-def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, restored: Any) -> None:
+def _sampling(ax: Axes, config: Config, rainy: Any, restored: Any) -> None:
     _band(ax, 0.1, 2.62, SAMPLING, "Sampling", "one draw of a photo of any size")
     tile = f"{tiling.SIDES[-1]}\u00d7{tiling.SIDES[-1]}"
     _picture(ax, 0.5, 0.72, rainy, "rainy photo", 1.2, below="height\u00d7width\u00d73")
@@ -181,6 +181,8 @@ def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, resto
     _picture(
         ax, 4.35, 0.72, noise, "noise z$_1$", 1.2, cmap="RdBu_r", limit=3, below=f"{tile}\u00d76"
     )
+    if config.model.self_conditioning:
+        ax.text(4.95, 0.36, "not seen at t = 1", fontsize=7.5, ha="center")
     _arrow(ax, (3.8, 1.35), (4.25, 1.35))
     _block(
         ax,
@@ -192,8 +194,7 @@ def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, resto
         "white",
     )
     _arrow(ax, (5.62, 1.35), (5.98, 1.35))
-    ax.text(6.65, 0.56, _steps(config),
-            fontsize=7.5, ha="center")  # fmt: skip
+    ax.text(6.65, 0.56, _steps(config), fontsize=7.5, ha="center")
     for x, ends in ((6.35, (1.9, 2.78)), (6.95, (2.78, 1.9))):
         ax.annotate("", (x, ends[1]), (x, ends[0]), arrowprops=_style(parts.SPREAD))
     ax.text(6.27, 2.32, "z$_t$", fontsize=8, ha="right")
@@ -204,8 +205,17 @@ def _sampling(ax: Axes, config: Config, sizes: dict[str, str], rainy: Any, resto
     ax.text(9.3, 0.25, f"{several}their mean and spread", fontsize=8, ha="right")
 
 
+def _trained(config: Config) -> str:
+    if config.diffusion.loss == "state":
+        return "one step"
+    share = f"{config.diffusion.draw_share:.0%}"
+    return f"every crop at t = 1, where the state shows nothing; {share} of them also as drawn here"
+
+
 def _steps(config: Config) -> str:
-    return f"{config.sampling.steps} step{'s' * (config.sampling.steps > 1)}"
+    if config.sampling.steps == 1:
+        return "1 step; more for draws"
+    return f"{config.sampling.steps} steps"
 
 
 def _number(value: float) -> str:

@@ -48,7 +48,7 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder for runs, results.json, ta
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "training seeds, each one a run")
 _STEPS = flags.DEFINE_list("steps", ["1"], "step counts to sample with")
 _DRAWS = flags.DEFINE_integer("draws", 1, "draws a crop, of all step counts above 1", lower_bound=1)
-_SCALES = flags.DEFINE_list("noise_scales", ["1"], "of the noise, 1 draws; for step counts above 1")
+_SCALES = flags.DEFINE_list("noise_scales", ["1"], "of the noise, above 0; for step counts above 1")
 _LIMIT = flags.DEFINE_integer("limit", 0, "val crops to score; 0: all", lower_bound=0)
 _CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_bound=32)
 _MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")
@@ -197,13 +197,15 @@ def _score(
 def _ways() -> list[tuple[int, float, int]]:
     """Steps, noise scale and draws of every way to sample; one step has nothing to draw."""
     scales = _numbers("noise_scales", _SCALES.value, least=0)
+    if 0 in scales:
+        raise UserError("--noise_scales: without noise every draw is the photo of one step")
     ways: list[tuple[int, float, int]] = []
     for steps in sorted({int(number) for number in _numbers("steps", _STEPS.value, least=1)}):
         if steps == 1:
             ways.append((1, 1.0, 1))
             continue
         for scale in scales:
-            ways.append((steps, scale, _DRAWS.value if scale > 0 else 1))
+            ways.append((steps, scale, _DRAWS.value))
     return ways
 
 

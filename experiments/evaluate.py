@@ -34,7 +34,11 @@ _DRAWS = flags.DEFINE_integer(
     "draws", None, "draws whose mean is scored, 2 or more calibrate; left out: the weights' own (1)"
 )
 _NOISE_SCALE = flags.DEFINE_float(
-    "noise_scale", None, "of the noise in draws of several steps: 1 draws, 0 adds none", 0.0, 1.0
+    "noise_scale",
+    None,
+    "of the noise in draws of several steps: 1 draws, 0 is the photo of one step",
+    0.0,
+    1.0,
 )
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many pairs; 0: all", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)

@@ -24,18 +24,22 @@ _OUTPUT = flags.DEFINE_string("output", None, "folder for the restored photos; m
 _STEPS = flags.DEFINE_integer(
     "steps",
     None,
-    "network evaluations a draw; left out: the weights' own (1)",
+    "of a draw; left out: the weights' own (1, the best photo; more are for draws)",
     lower_bound=1,
 )
 _DRAWS = flags.DEFINE_integer(
     "draws",
     None,
-    "draws whose mean is the photo; left out: the weights' own (1)",
+    "draws whose mean is the photo; an even number gives that of one step; left out: 1",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
 _NOISE_SCALE = flags.DEFINE_float(
-    "noise_scale", None, "of the noise in draws of several steps: 1 draws, 0 adds none", 0.0, 1.0
+    "noise_scale",
+    None,
+    "of the noise in draws of several steps: 1 draws, 0 is the photo of one step",
+    0.0,
+    1.0,
 )
 _UNCERTAINTY = flags.DEFINE_bool(
     "uncertainty",

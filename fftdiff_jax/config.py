@@ -68,7 +68,9 @@ class DiffusionConfig:
     spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
     perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the first estimate, at t = 1
     snr_weight_limit: float = 0.0  # min-SNR weights of the state loss; 0: constant weights
-    draw_share: float = 0.25  # of each batch trained at a random time too; all are at t = 1
+    draw_share: float = (
+        0.25  # of each batch also trained for draws, at a random t; all are at t = 1
+    )
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
 
 
@@ -82,7 +84,7 @@ class SamplingConfig:
     sampler: str = "ddim"  # "ddim", "ddpm" or "dpm_solver"
     steps: int = 1  # network evaluations a draw
     draws: int = 1  # samples whose mean is the restored photo
-    noise_scale: float = 1.0  # of all noise: 1 draws, 0 gives the first estimate in every draw
+    noise_scale: float = 1.0  # of all noise: 1 draws, 0 is the first estimate of one step
     time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
     resample: bool = True  # sample each clean estimate from its own uncertainty (uncertainty.py)
     eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like

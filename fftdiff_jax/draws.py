@@ -1,12 +1,12 @@
 """What several draws say together: their mean, and how far one of them lies from it.
 
 Draws 2k and 2k + 1 are a pair whose noise differs in sign alone (`noises.placed_noise`). With a and
-b what the sampler made of that noise, h = (a - b)/2 and p = (a + b)/2 do not go with each other, so
+b what the sampler made of that noise, h = (a - b)/2 and p = (a + b)/2 are uncorrelated, so
 
     Var(a) = Var(h) + Var(p).
 
 h has mean 0. The mean of p is the posterior's where the sampler is perfect; where it is not, the
-network's first estimate e is the better mean, being trained for nothing else. The draws of a pair
+network's first estimate e is the better one, for which every example is trained. The draws of a pair
 are therefore e + h and e - h (`centred`): the noise decides where they differ, and not what they
 have in common. The mean of any number of pairs is e, not only that of infinitely many.
 """

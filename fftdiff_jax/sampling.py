@@ -146,9 +146,6 @@ def _posterior_deviation(
     return sigma_s / sigma_t * jnp.sqrt(jnp.maximum(variance_ts, 0.0))
 
 
-SAMPLERS = ("ddim", "ddpm", "dpm_solver")
-
-
 def make_sampler(name: str, eta: float = 0.0) -> Sampler:
     """The sampler that a configuration names; `UserError` when there is none of that name."""
     registry: dict[str, Sampler] = {"ddim": DDIM(eta), "ddpm": DDPM(), "dpm_solver": DPMSolver()}

@@ -1,4 +1,4 @@
-r"""Rain800 on a laptop or a small machine: 40 minutes on 2 cores.
+r"""Rain800 on a laptop or a small machine: about 40 minutes on 2 cores.
 
     python -m experiments.prepare --layout=rain800 --root=DIR --output=rain800.csv
     python -m experiments.train --config=experiments/configs/rain800_cpu.py \

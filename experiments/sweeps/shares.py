@@ -18,6 +18,6 @@ def get_sweep() -> dict[str, Config]:
     """Returns the recipes."""
     base = DiffusionConfig(perceptual_weight=0.1)
     return {
-        f"{100 * share:.0f}": Config(diffusion=dataclasses.replace(base, draw_share=share))
+        f"{100 * share:g}": Config(diffusion=dataclasses.replace(base, draw_share=share))
         for share in SHARES
     }

@@ -95,8 +95,8 @@ class RainPairs(tfds.core.GeneratorBasedBuilder):
             yield (
                 row.number,
                 {
-                    "clean": _file_bytes(self._manifest, row, row.clean),
-                    "rainy": _file_bytes(self._manifest, row, row.rainy),
+                    "clean": _file_bytes(row.clean),
+                    "rainy": _file_bytes(row.rainy),
                     "has_rainy": row.rainy is not None,
                     "row": row.number,
                     "image_filepath": row.clean,
@@ -255,7 +255,7 @@ def _decoded_size(path: str) -> tuple[int, int]:
     return height, width
 
 
-def _file_bytes(manifest: Manifest, row: Row, path: str | None) -> Any:
+def _file_bytes(path: str | None) -> Any:
     if path is None:
         return io.BytesIO(_NOTHING)
     return io.BytesIO(Path(path).read_bytes())

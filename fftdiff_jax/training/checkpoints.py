@@ -161,7 +161,11 @@ class Checkpoints:
         return None
 
     def config(self) -> Config | None:
-        """The configuration in the newest checkpoint that has a whole one, or None."""
+        """The configuration in the newest checkpoint that has a whole one, or None.
+
+        Raises:
+          UserError: it is of another version, whose fields are not known.
+        """
         for step in reversed(self.steps()):
             if damage(self._folder / str(step), ["config"]) is not None:
                 continue
@@ -171,7 +175,13 @@ class Checkpoints:
                 )
             except Exception:
                 continue  # restoring says what is wrong with this checkpoint
-            return configuration.from_dict(found["config"])
+            try:
+                return configuration.from_dict(found["config"])
+            except UserError as error:
+                raise UserError(
+                    f"{self._folder.parent}: holds a run of another version ({error}); choose "
+                    "another --workdir"
+                ) from error
         return None
 
     def close(self) -> None:

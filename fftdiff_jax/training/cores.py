@@ -10,24 +10,12 @@ import os
 from collections.abc import Sequence
 
 from fftdiff_jax.config import Config
-from fftdiff_jax.training.step import noised_examples
 
 
 def choose_devices(recipes: Sequence[Config], cores: int) -> int:
-    """The most CPU devices, at most `cores`, on which each recipe's batch means the same.
-
-    That is, each device gets as many examples as the next, and trains as many at a random time.
-    """
-
-    def fits(config: Config, devices: int) -> bool:
-        batch = config.training.batch_size
-        if batch % devices:
-            return False
-        each = noised_examples(config, batch // devices).size
-        return devices * each == noised_examples(config, batch).size
-
+    """The most CPU devices, at most `cores`, over which the batch of each recipe can be divided."""
     counts = range(1, max(cores, 1) + 1)
-    return max(n for n in counts if n == 1 or all(fits(config, n) for config in recipes))
+    return max(n for n in counts if all(c.training.batch_size % n == 0 for c in recipes))
 
 
 def count_cores() -> int:

@@ -42,10 +42,6 @@ class Place:
     local_count: int
 
 
-class ProcessLost(Exception):
-    """Another process, or the network to it, is gone in the middle of a run."""
-
-
 def find_place(environment: Mapping[str, str]) -> Place | None:
     """This process's place in a Slurm step of several tasks; None where it is alone.
 

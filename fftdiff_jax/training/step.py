@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, Key, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
 from fftdiff_jax import diffusion, metrics, noises, spectra, uncertainty
 from fftdiff_jax.config import Config
@@ -24,7 +24,7 @@ from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 AXIS = "devices"
 LOSSES = ("photo", "state")
 # Weight of what the network says of its own error. No gradient of it reaches anything else, and
-# AdamW does not care; it only must not fill the clipped gradient norm.
+# AdamW does not care; small, so that it does not use up the limit on the gradient norm.
 ERROR_WEIGHT = 0.01
 
 
@@ -44,14 +44,37 @@ class Noised(NamedTuple):
     t: Float[Array, " n"]
 
 
-def noised_examples(config: Config, count: int) -> Int[np.ndarray, " n"]:
-    """Which of `count` examples are trained at a random time too, spread evenly over them.
+class Later(NamedTuple):
+    """Which examples of a batch are trained at a random time too.
 
-    With the loss on the state every one is, and no other time is trained.
+    Every device has the same number n of places, since all run one program; places that are left
+    over hold an example that does not count.
+    """
+
+    places: Int[np.ndarray, "d n"]
+    counts: Bool[np.ndarray, "d n"]
+    order: Int[np.ndarray, "d n"]  # among all that count
+
+    @property
+    def total(self) -> int:
+        """How many count, on all devices together."""
+        return int(self.counts.sum())
+
+
+def later_examples(config: Config, devices: int, count: int) -> Later:
+    """Picks from `count` examples on each of `devices`, spread evenly over the whole batch.
+
+    Which ones they are does not depend on the number of devices. A share that is not 0 takes one
+    example at least. With the loss on the state every one is taken, and no other time is trained.
     """
     share = 1.0 if config.diffusion.loss == "state" else config.diffusion.draw_share
-    edges = np.floor(np.arange(count + 1) * share + 1e-9)
-    return np.flatnonzero(edges[1:] > edges[:-1])
+    edges = np.ceil(np.arange(devices * count + 1) * share - 1e-9)
+    chosen = edges[1:] > edges[:-1]
+    order = (np.cumsum(chosen) - 1).reshape(devices, count)
+    chosen = chosen.reshape(devices, count)
+    places = np.argsort(~chosen, axis=1, kind="stable")[:, : chosen.sum(axis=1).max()]
+    here = np.arange(devices)[:, None]
+    return Later(places, chosen[here, places], order[here, places])
 
 
 def noise_examples(
@@ -70,14 +93,13 @@ def noise_examples(
     return Noised(state, noise, diffusion.diffuse(state, noise, alpha, sigma), t)
 
 
-def spread_times(key: Key[Array, ""], first: Int[Array, ""], here: int) -> Float[Array, " n"]:
-    """Times of `here` examples a device in (0, 1), the first of which is number `first` of all.
+def spread_times(key: Key[Array, ""], order: Int[Array, " n"], total: int) -> Float[Array, " n"]:
+    """Times in (0, 1) of those that have the places `order` among `total` examples.
 
     Evenly spread over the whole batch, with one random shift, which lowers the loss's variance
     (Kingma et al. 2021).
     """
-    everywhere = max(here * jax.lax.axis_size(AXIS), 1)
-    return jnp.mod(jax.random.uniform(key) + (first + jnp.arange(here)) / everywhere, 1.0)
+    return jnp.mod(jax.random.uniform(key) + order / total, 1.0)
 
 
 def photo_loss(
@@ -181,11 +203,11 @@ def batch_loss(
         estimate = jax.lax.stop_gradient(first.photo)
         deviation = jax.lax.stop_gradient(jnp.exp(first.log_deviation))
 
-    some = noised_examples(config, count)
-    if some.size == 0:
+    everywhere = later_examples(config, jax.lax.axis_size(AXIS), count)
+    if everywhere.total == 0:
         return total / count
-    shift = jax.random.fold_in(key, 2**31 - 1)
-    t = spread_times(shift, device * some.size, some.size)
+    some, counts, order = (jnp.asarray(table)[device] for table in everywhere)
+    t = spread_times(jax.random.fold_in(key, 2**31 - 1), order, everywhere.total)
     examples = noise_examples(config, clean[some], rainy[some], keys[some], t)
     later = predict(
         config,
@@ -200,7 +222,7 @@ def batch_loss(
     loss = state_loss(config, later, examples) if on_state else mean_loss(later, clean[some])
     if config.model.prediction == "image_consistent":
         loss += ERROR_WEIGHT * error_loss(later, clean[some])
-    return (total + jnp.sum(loss)) / count
+    return (total + jnp.sum(loss * counts)) / count
 
 
 def perceptual_network(config: Config) -> PyTree:

@@ -44,7 +44,7 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
         "--sweep=sweep.py",
         "--output=out",
         "--steps=1,2",
-        "--noise_scales=0,1",
+        "--noise_scales=0.5,1",
         "--draws=2",
         "--crop=32",
         "--noprogress",
@@ -55,10 +55,12 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
     assert result.returncode == 0, result.stderr
     rows = json.loads((pairs / "out" / "results.json").read_text())
     found = {(row["recipe"], row["steps"], row["noise_scale"]) for row in rows}
-    ways = [(1, 1.0), (2, 0.0), (2, 1.0)]
+    ways = [(1, 1.0), (2, 0.5), (2, 1.0)]
     expected = {(name, *way) for name in ("drawn", "regression") for way in ways}
     assert found == expected | {("rainy", 0, 0.0)}
-    drawn = next(row for row in rows if row["recipe"] == "drawn" and row["draws"] == 2)
+    drawn = next(
+        row for row in rows if (row["recipe"], row["steps"], row["noise_scale"]) == ("drawn", 2, 1)
+    )
     assert drawn["crops"] == 2
     assert len(drawn["spread_over_error_by_band"]) == 8
     table = (pairs / "out" / "table.md").read_text()
@@ -102,6 +104,7 @@ def test_nothing_to_compare_is_one_line(tmp_path):
         ("--seeds=a", "--seeds: 'a' is no number"),
         ("--steps=1,x", "--steps: 'x' is no number"),
         ("--noise_scales=2", "--noise_scales: 2 is out of range"),
+        ("--noise_scales=0,1", "the photo of one step"),
         ("--only=drawn", "none is given"),
     ):
         refused = commands.run(tmp_path, "compare", "--output=out", "--recipes=quickstart", flag)

@@ -115,6 +115,8 @@ def test_a_field_of_another_version_is_named(tmp_path):
     (tmp_path / "checkpoints" / "1" / "checksums.json").unlink()
     with pytest.raises(UserError, match=r"config.model.depth"):
         load_weights(tmp_path)
+    with pytest.raises(UserError, match=r"another version.*model.depth.*another --workdir"):
+        Checkpoints(tmp_path).config()
 
 
 PROGRAM = """

@@ -106,8 +106,7 @@ def test_two_processes_train_what_one_does(pairs, tmp_path):
 @pytest.mark.slow
 def test_a_run_moves_between_numbers_of_processes(pairs, tmp_path):
     """1 x 1, then 2 x 2, then 1 x 4 devices; the same pairs in the same order, the same curve."""
-    # As many examples a device that each role gets its share whatever their number.
-    flags = tiny.flags(pairs, steps=5000, every=4, batch=16)
+    flags = tiny.flags(pairs, steps=5000, every=4, batch=8)
     moved = command(flags, tmp_path / "moved", tmp_path / "xla")
     for count, devices in ((1, 1), (2, 2), (1, 4)):
         before = newest(tmp_path / "moved")

@@ -23,8 +23,8 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.state import create_state, update_ema
 from fftdiff_jax.training.step import (
     Batch,
+    later_examples,
     make_train_step,
-    noised_examples,
     perceptual_network,
 )
 from tests.commands import ROOT, environment
@@ -116,28 +116,47 @@ def test_bfloat16_has_nearly_the_same_loss():
     np.testing.assert_allclose(fast_losses, exact_losses, rtol=0.01)
 
 
-@pytest.mark.parametrize("share", [0.0, 0.125, 0.25, 0.5, 1.0])
-def test_a_share_is_trained_at_random_times_spread_evenly(share):
-    diffusion = dataclasses.replace(BASE.diffusion, draw_share=share)
-    found = noised_examples(dataclasses.replace(BASE, diffusion=diffusion), 16)
-    assert found.size == 16 * share
-    assert abs((found < 8).sum() - 8 * share) <= 1
+def with_share(share):
+    return dataclasses.replace(
+        BASE, diffusion=dataclasses.replace(BASE.diffusion, draw_share=share)
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.125, 0.25, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("batch", [1, 2, 3, 16])
+def test_a_share_is_trained_at_random_times_on_any_number_of_devices(share, batch):
+    config = with_share(share)
+    alone = later_examples(config, 1, batch)
+    wanted = alone.places[0][alone.counts[0]]
+    assert alone.total == np.ceil(batch * share - 1e-9)
+    halves = [(wanted < edge).sum() for edge in range(batch + 1)]
+    assert np.abs(np.array(halves) - share * np.arange(batch + 1)).max() < 1
+    for devices in (n for n in range(1, batch + 1) if batch % n == 0):
+        split = later_examples(config, devices, batch // devices)
+        everywhere = split.places + batch // devices * np.arange(devices)[:, None]
+        assert sorted(everywhere[split.counts]) == list(wanted)
+        assert sorted(split.order[split.counts]) == list(range(len(wanted)))
+        assert all(len(set(row)) == len(row) for row in split.places)
 
 
 def test_the_loss_on_the_state_trains_every_example_at_a_random_time():
-    assert noised_examples(DIRECT, 16).size == 16
+    assert later_examples(DIRECT, 2, 8).total == 16
 
 
-def test_draws_cost_the_first_estimate_no_example():
-    """All gradients of the first estimate's loss are there with draws and without."""
-    losses = {}
-    for share in (0.0, 0.5):
-        diffusion = dataclasses.replace(BASE.diffusion, draw_share=share)
-        config = dataclasses.replace(BASE, diffusion=diffusion)
-        step = make_train_step(config)
-        losses[share] = float(step(create_state(config), crops(), None)[1]["loss"])
-    # A fresh network says the rainy photo at any time, and the draws' loss comes on top.
-    assert losses[0.5] > losses[0.0]
+def test_the_first_estimate_learns_from_every_example_with_draws_and_without():
+    """What the draws' loss adds does not depend on the example that has none of it."""
+    batch, differences = crops(), {}
+    changed = Batch(batch.clean.copy(), batch.rainy)
+    changed.clean[0, 1] = 255 - changed.clean[0, 1]  # a quarter of 4 examples is the first alone
+    for share in (0.0, 0.25):
+        step = make_train_step(with_share(share))
+        one, other = (
+            float(step(create_state(BASE), examples, None)[1]["loss"])
+            for examples in (batch, changed)
+        )
+        differences[share] = other - one
+    assert differences[0.0] > 0.01
+    assert differences[0.25] == pytest.approx(differences[0.0], rel=1e-4)
 
 
 def test_ema_warms_up_and_then_follows_its_decay():
@@ -172,10 +191,13 @@ PROGRAM = """
 """
 
 
-def test_two_devices_do_what_one_does():
-    """Same loss and same parameters to float tolerance, on simulated devices."""
+def test_several_devices_do_what_one_does():
+    """Same loss and same parameters to float tolerance, on simulated devices.
+
+    Of 8 examples 2 are trained for draws too: on 2 devices one each, on 8 only two have one.
+    """
     found = []
-    for count in (1, 2):
+    for count in (1, 2, 8):
         flags = f"--xla_force_host_platform_device_count={count}"
         result = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(PROGRAM)],
@@ -186,7 +208,8 @@ def test_two_devices_do_what_one_does():
             check=True,
         )
         found.append(json.loads(result.stdout.splitlines()[-1]))
-    one, two = found
-    assert (one["devices"], two["devices"]) == (1, 2)
-    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
-    np.testing.assert_allclose(two["params"], one["params"], rtol=1e-4)
+    one, *others = found
+    for several in others:
+        np.testing.assert_allclose(several["losses"], one["losses"], rtol=1e-5)
+        np.testing.assert_allclose(several["params"], one["params"], rtol=1e-4)
+    assert [each["devices"] for each in found] == [1, 2, 8]
