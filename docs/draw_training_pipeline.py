@@ -178,11 +178,8 @@ def _sampling(ax: Axes, config: Config, rainy: Any, restored: Any) -> None:
     ax.text(3.12, 0.54, f"{tile}\u00d73 each", ha="center", **MONO)
     _arrow(ax, (1.8, 1.35), (2.45, 1.35), "cut")
     noise = np.random.default_rng(0).standard_normal((128, 128))
-    _picture(
-        ax, 4.35, 0.72, noise, "noise z$_1$", 1.2, cmap="RdBu_r", limit=3, below=f"{tile}\u00d76"
-    )
-    if config.model.self_conditioning:
-        ax.text(4.95, 0.36, "not seen at t = 1", fontsize=7.5, ha="center")
+    title = "noise, after step 1" if config.model.self_conditioning else "noise z$_1$"
+    _picture(ax, 4.35, 0.72, noise, title, 1.2, cmap="RdBu_r", limit=3, below=f"{tile}\u00d76")
     _arrow(ax, (3.8, 1.35), (4.25, 1.35))
     _block(
         ax,

@@ -33,6 +33,12 @@ _STEPS = flags.DEFINE_list(
 _DRAWS = flags.DEFINE_integer(
     "draws", None, "draws whose mean is scored, 2 or more calibrate; left out: the weights' own (1)"
 )
+_MIRROR = flags.DEFINE_bool(
+    "mirror",
+    None,
+    "the first estimate is the mean of two, one of the photo mirrored: better, in twice the time; "
+    "left out: the weights' own (those in the box: yes)",
+)
 _NOISE_SCALE = flags.DEFINE_float(
     "noise_scale",
     None,
@@ -72,7 +78,8 @@ def main() -> int:
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.comparison import Model, evaluate_models
 
-    changes = {} if _NOISE_SCALE.value is None else {"noise_scale": _NOISE_SCALE.value}
+    asked = {"noise_scale": _NOISE_SCALE.value, "mirror": _MIRROR.value}
+    changes = {name: value for name, value in asked.items() if value is not None}
     models = [Model.of(opener(), **changes) for opener in openers]
     try:
         table = evaluate_models(

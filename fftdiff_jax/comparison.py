@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jaxtyping import PyTree
 
+from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.evaluation import PhotoRestorer, evaluate, load_photos, weights_digest
 from fftdiff_jax.files import write_text
@@ -37,7 +38,7 @@ class Model:
       restorer: what is evaluated.
       params: its weights: results of other weights are not mixed with these.
       step: how many training steps it has seen.
-      way: how it samples, where that is not its own way.
+      way: how it samples, where that is not the usual way.
     """
 
     path: str
@@ -49,8 +50,12 @@ class Model:
     @classmethod
     def of(cls, restorer: Restorer, **changes: Any) -> Model:
         """The model of a restorer; with `changes` it samples in another way (`with_sampling`)."""
-        way = ", ".join(f"{name}={value}" for name, value in changes.items())
         restorer = restorer.with_sampling(**changes)
+        usual = dataclasses.asdict(SamplingConfig())
+        own = dataclasses.asdict(restorer.config.sampling)
+        # Steps and draws are the table's own columns.
+        unusual = (k for k in own if own[k] != usual[k] and k not in ("steps", "draws"))
+        way = ", ".join(f"{name}={own[name]}" for name in unusual)
         return cls(restorer.name, restorer, restorer.params, restorer.step, way)
 
     def digest(self) -> str:

@@ -68,9 +68,7 @@ class DiffusionConfig:
     spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
     perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the first estimate, at t = 1
     snr_weight_limit: float = 0.0  # min-SNR weights of the state loss; 0: constant weights
-    draw_share: float = (
-        0.25  # of each batch also trained for draws, at a random t; all are at t = 1
-    )
+    draw_share: float = 0.25  # of each batch trained for draws too; all of it is at t = 1
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
 
 
@@ -88,6 +86,7 @@ class SamplingConfig:
     time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
     resample: bool = True  # sample each clean estimate from its own uncertainty (uncertainty.py)
     eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
+    mirror: bool = False  # the first estimate is the mean of two, one of the tile mirrored
     guidance: float = 1.0  # weight of the condition; other than 1 wants condition dropout
 
 

@@ -31,7 +31,7 @@ from jaxtyping import Array, Bool, Float, PyTree
 from fftdiff_jax import diffusion, spectra, uncertainty
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.unet import UNet
+from fftdiff_jax.unet import Output, UNet
 
 PREDICTIONS = ("image_consistent", "direct")
 # v of a crop's or tile's mean: rain's veil is its strongest part by far, and most easily taken off.
@@ -82,6 +82,7 @@ class Denoiser(nn.Module):
         estimate: Float[Array, "b h w 3"],
         deviation: Float[Array, "b h w 1"],
         keep_condition: Bool[Array, " b"] | None = None,
+        mirror: bool = False,
     ) -> Prediction:
         """Predicts the clean state.
 
@@ -92,6 +93,8 @@ class Denoiser(nn.Module):
           estimate: the clean photo as an earlier step saw it; the rainy photo where there is none.
           deviation: of the estimate's error, as that step said it; of no meaning at t = 1.
           keep_condition: False hides the rainy photo from the network (for guidance).
+          mirror: the network also looks at everything mirrored left to right, and the mean of both
+            answers counts, in twice the time (self-ensemble: Timofte, Rothe and Van Gool 2016).
         """
         alpha = self.schedule.alpha(t)[:, None, None, None]
         sigma = self.schedule.sigma(t)[:, None, None, None]
@@ -118,11 +121,29 @@ class Denoiser(nn.Module):
             seen.append(estimate)
         # Centred on 0. alpha says how much the noisy photo shows: at t = 1 as little as none would.
         pictures = jnp.concatenate(seen, axis=-1) - 0.5
-        said = self.unet(pictures, level, alpha[:, 0, 0, 0])
+        said = self._look(pictures, level, alpha[:, 0, 0, 0], mirror)
         photo = guess + said.picture
         state = self.representation.encode(photo, rainy)
         log_deviation = uncertainty.at_least(said.log_deviation + 0.5 * jnp.log(left))
         return Prediction(state, photo, photo, log_deviation, said.colour)
+
+    def _look(
+        self,
+        pictures: Float[Array, "b h w c"],
+        level: Float[Array, " b"],
+        share: Float[Array, " b"],
+        mirror: bool,
+    ) -> Output:
+        if not mirror:
+            return self.unet(pictures, level, share)
+        twice = jnp.concatenate([pictures, pictures[:, :, ::-1]])
+        said = self.unet(twice, jnp.tile(level, 2), jnp.tile(share, 2))
+        (one, other), (log_one, log_other) = (jnp.split(x, 2) for x in said[:2])
+        return Output(
+            (one + other[:, :, ::-1]) / 2,
+            (log_one + log_other[:, :, ::-1]) / 2,
+            said.colour[: len(level)],
+        )
 
     def _error_share(
         self, deviation: Float[Array, "b h w 1"], rainy: Float[Array, "b h w 3"]
@@ -166,10 +187,11 @@ def predict(
     estimate: Float[Array, "b h w 3"],
     deviation: Float[Array, "b h w 1"],
     keep_condition: Bool[Array, " b"] | None = None,
+    mirror: bool = False,
 ) -> Prediction:
     """Applies the denoiser that `config` describes with these parameters; see `Denoiser`."""
     prediction = Denoiser(config).apply(
-        {"params": params}, noisy, rainy, t, estimate, deviation, keep_condition
+        {"params": params}, noisy, rainy, t, estimate, deviation, keep_condition, mirror
     )
     return typing.cast(Prediction, prediction)
 

@@ -6,9 +6,9 @@ b what the sampler made of that noise, h = (a - b)/2 and p = (a + b)/2 are uncor
     Var(a) = Var(h) + Var(p).
 
 h has mean 0. The mean of p is the posterior's where the sampler is perfect; where it is not, the
-network's first estimate e is the better one, for which every example is trained. The draws of a pair
-are therefore e + h and e - h (`centred`): the noise decides where they differ, and not what they
-have in common. The mean of any number of pairs is e, not only that of infinitely many.
+network's first estimate e is the better one, for which every example is trained. The draws of a
+pair are therefore e + h and e - h (`centred`): the noise decides where they differ, and not what
+they have in common. The mean of any number of pairs is e, not only that of infinitely many.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from fftdiff_jax import diffusion, noises, sampling, spectra, uncertainty
 from fftdiff_jax.config import Config, SamplingConfig
-from fftdiff_jax.denoiser import predict
+from fftdiff_jax.denoiser import Prediction, predict
 from fftdiff_jax.errors import UserError
 
 FIRST_CHANNELS = 4  # of `make_first`: the photo, and its deviation
@@ -50,6 +50,9 @@ class _Said(NamedTuple):
 def _make_denoise(config: Config, sampling_config: SamplingConfig) -> Callable[..., _Said]:
     """The denoiser as samplers use it: guided, and sampled where that is asked for."""
     guidance, noise_scale = sampling_config.guidance, sampling_config.noise_scale
+    mirror = sampling_config.mirror
+    if mirror and config.model.prediction != "image_consistent":
+        raise UserError("sampling.mirror wants a model that sees photos: image_consistent")
     if guidance != 1.0 and config.diffusion.condition_dropout == 0:
         raise UserError("sampling.guidance other than 1 wants a model with condition dropout")
     knows_error = config.model.prediction == "image_consistent"
@@ -58,12 +61,22 @@ def _make_denoise(config: Config, sampling_config: SamplingConfig) -> Callable[.
 
     def denoise(params, noisy, rainy, t, shown, deviation, white) -> _Said:
         times = jnp.full(rainy.shape[:1], t)
-        said = predict(config, params, noisy, rainy, times, shown, deviation)
+
+        def look(keep: Array | None = None) -> Prediction:
+            def once(mirror: bool) -> Prediction:
+                return predict(config, params, noisy, rainy, times, shown, deviation, keep, mirror)
+
+            if not mirror:
+                return once(False)
+            # Only the first estimate, from which draws go on and which is their mean.
+            return jax.lax.cond(t >= 1.0, lambda: once(True), lambda: once(False))
+
+        said = look()
         state, photo = said.state, said.photo
         if guidance != 1.0:
             # Ho and Salimans 2022, eq. 6, on the clean state: away from the blind one.
             nothing = jnp.zeros(rainy.shape[:1], bool)
-            blind = predict(config, params, noisy, rainy, times, shown, deviation, nothing)
+            blind = look(nothing)
             state = blind.state + guidance * (said.state - blind.state)
             photo = representation.decode(state, rainy)
         estimate, error = photo, jnp.exp(said.log_deviation)
@@ -101,7 +114,7 @@ def make_step(
     """
     schedule = diffusion.make_schedule(config.diffusion.schedule)
     sampler = sampling.make_sampler(sampling_config.sampler, sampling_config.eta)
-    denoise = _make_denoise(config, sampling_config)
+    denoise = _make_denoise(config, dataclasses.replace(sampling_config, mirror=False))
     representation = spectra.make_representation(config.representation)
     scale = sampling_config.noise_scale
 

@@ -13,6 +13,7 @@ from skimage import data
 
 from fftdiff_jax import draws as drawing
 from fftdiff_jax import noises, restoration, spectra, tile_sampler, tiling
+from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.metrics import score_photos
 from fftdiff_jax.restoration import Restorer
@@ -141,20 +142,56 @@ def test_nothing_is_computed_twice_to_fill_a_batch(tiny_restorer, monkeypatch):
     assert len(seen) == 30
 
 
+def test_a_mirrored_look_does_not_prefer_a_side(tiny_restorer):
+    """The mean of the photo's answer and the mirrored photo's, mirrored back."""
+    photo = data.astronaut()[:128, 100:228]
+    mirrored = np.ascontiguousarray(photo[:, ::-1])
+    once = [tiny_restorer.sample_float(p, draws=1)[0] for p in (photo, mirrored)]
+    twice = tiny_restorer.with_sampling(mirror=True)
+    both = [twice.sample_float(p, draws=1)[0] for p in (photo, mirrored)]
+    assert np.abs(once[0] - once[1][:, ::-1]).max() > 1e-3
+    np.testing.assert_allclose(both[0], both[1][:, ::-1], atol=1e-5)
+    once_back = once[0], once[1][:, ::-1]
+    middle = sum(once_back) / 2
+    inside = np.minimum(*once_back) > 0
+    inside &= np.maximum(*once_back) < 1  # where clipping changes nothing
+    np.testing.assert_allclose(both[0][inside], middle[inside], atol=1e-5)
+
+
+def test_a_network_that_sees_no_photos_cannot_be_shown_one_mirrored(tiny_restorer):
+    model = dataclasses.replace(tiny_restorer.config.model, prediction="direct")
+    config = dataclasses.replace(tiny_restorer.config, model=model)
+    with pytest.raises(UserError, match=r"sampling.mirror"):
+        tile_sampler.make_tile_sampler(config, SamplingConfig(mirror=True))
+
+
 @pytest.mark.parametrize(
     ("changes", "closest"),
     [
         ({"noise_scale": 0.5}, 1e-3),
         ({}, 1e-3),
+        ({"mirror": True, "steps": 2}, 1e-3),
         pytest.param({"resample": False}, 1e-3, marks=pytest.mark.slow),
         pytest.param({"sampler": "dpm_solver"}, 1e-3, marks=pytest.mark.slow),
-        pytest.param({"sampler": "ddpm"}, 1e-3, marks=pytest.mark.slow),
     ],
 )
 def test_steps_of_one_tile_are_those_of_the_scanned_sampler(changes, closest, tiny_restorer):
     """Between steps photos are carried, not states; a tile that nothing is blended with tells."""
+    found, draws = by_steps_and_scanned(tiny_restorer, changes)
+    assert np.abs(found - draws).max() < closest
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{"sampler": "ddpm"}, {"eta": 1.0}], ids=["ddpm", "ddim"])
+def test_fresh_noise_spreads_draws_of_one_tile_as_in_the_scanned_sampler(changes, tiny_restorer):
+    """The first step replaces all noise by fresh one; that which it started from is as good."""
+    found, draws = (np.diff(x, axis=0) for x in by_steps_and_scanned(tiny_restorer, changes))
+    assert np.std(found) == pytest.approx(np.std(draws), rel=0.05)
+
+
+def by_steps_and_scanned(restorer, changes):
     photo = data.astronaut()[:128, 100:228]
-    restorer = fresh(tiny_restorer).with_sampling(steps=3, **changes)
+    restorer = fresh(restorer).with_sampling(**{"steps": 3, **changes})
     found = restorer.sample_float(photo, draws=2)
     sampling_config = restorer.config.sampling
     rainy = jnp.asarray(photo[None], jnp.float32) / 255
@@ -165,9 +202,8 @@ def test_steps_of_one_tile_are_those_of_the_scanned_sampler(changes, closest, ti
         places = jnp.asarray([[draw, 0, 0]])
         return np.asarray(sampler(restorer.params, rainy, places, jax.random.key(0)))[0]
 
-    draws = np.stack([scanned(0, 3), scanned(1, 3)])
-    draws = np.clip(drawing.centred(draws, scanned(0, 1)), 0, 1)
-    assert np.abs(found - draws).max() < closest
+    draws = np.stack([scanned(draw, sampling_config.steps) for draw in (0, 1)])
+    return found, np.clip(drawing.centred(draws, scanned(0, 1)), 0, 1)
 
 
 def test_a_full_batch_and_the_rest_give_what_single_tiles_give(rng, tiny_restorer, monkeypatch):
