@@ -28,6 +28,11 @@ LOSSES = ("photo", "state")
 ERROR_WEIGHT = 0.01
 
 
+# Weight of the draws' loss. Errors of draws are large where the network does not expect it yet, and
+# at weight 1 they drowned the first estimate's loss early on.
+DRAW_WEIGHT = 0.25
+
+
 class Batch(NamedTuple):
     """Pairs of crops, one slice a device."""
 
@@ -219,7 +224,10 @@ def batch_loss(
         deviation[some],
         None if keep is None else keep[some],
     )
-    loss = state_loss(config, later, examples) if on_state else mean_loss(later, clean[some])
+    if on_state:
+        loss = state_loss(config, later, examples)
+    else:
+        loss = DRAW_WEIGHT * mean_loss(later, clean[some])
     if config.model.prediction == "image_consistent":
         loss += ERROR_WEIGHT * error_loss(later, clean[some])
     return (total + jnp.sum(loss * counts)) / count

@@ -183,9 +183,14 @@ def test_every_choice_of_a_recipe_learns_a_crop_by_heart(name):
     config = CHOICES[name]
     if not config.model.self_conditioning and config.diffusion.loss == "photo":
         config = with_diffusion(config, draw_share=1.0)
-    _, losses = run(config, 100, crops())
+    state, step, losses = create_state(config), make_train_step(config), []
+    for _ in range(30):
+        state, numbers = step(state, crops(), None)
+        losses.append(float(numbers["loss"]))
     assert np.isfinite(losses).all()
-    assert np.mean(losses[-20:]) < 0.95 * np.mean(losses[:20])
+    # The first step again, with the same times and noise.
+    _, numbers = step(create_state(config).replace(params=state.params), crops(), None)
+    assert float(numbers["loss"]) < 0.95 * losses[0]
 
 
 def test_ema_warms_up_and_then_follows_its_decay():
@@ -238,7 +243,8 @@ def test_several_devices_do_what_one_does():
         )
         found.append(json.loads(result.stdout.splitlines()[-1]))
     one, *others = found
-    for several, close in zip(others, (1e-5, 1e-4), strict=True):  # the order of sums differs
+    # The order of sums differs, and Adam makes as much of a small gradient as of a large one.
+    for several, close in zip(others, (1e-5, 1e-4), strict=True):
         np.testing.assert_allclose(several["losses"], one["losses"], rtol=close)
-        np.testing.assert_allclose(several["params"], one["params"], rtol=1e-4)
+        np.testing.assert_allclose(several["params"], one["params"], rtol=10 * close)
     assert [each["devices"] for each in found] == [1, 2, 8]
