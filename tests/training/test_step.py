@@ -173,7 +173,6 @@ CHOICES = {
     "direct_remembers": REMEMBERS,
     "image_consistent_state": with_diffusion(BASE, loss="state"),
     "photo_dropout": with_diffusion(BASE, condition_dropout=0.5),
-    "direct_photo": with_diffusion(DIRECT, loss="photo"),
 }
 
 
@@ -181,8 +180,6 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_of_a_recipe_learns_a_crop_by_heart(name):
     config = CHOICES[name]
-    if not config.model.self_conditioning and config.diffusion.loss == "photo":
-        config = with_diffusion(config, draw_share=1.0)
     state, step, losses = create_state(config), make_train_step(config), []
     for _ in range(30):
         state, numbers = step(state, crops(), None)
