@@ -117,6 +117,7 @@ def make_step(
     denoise = _make_denoise(config, dataclasses.replace(sampling_config, mirror=False))
     representation = spectra.make_representation(config.representation)
     scale = sampling_config.noise_scale
+    adds_noise = sampling_config.sampler == "ddpm" or sampling_config.eta > 0
 
     def first_colour(params):
         # It depends on the time alone: any small picture tells it.
@@ -130,7 +131,7 @@ def make_step(
         size = (rainy.shape[1], rainy.shape[2])
         of_start, later = jax.random.split(key)
         of_noise, of_estimate = jax.random.split(jax.random.fold_in(later, number))
-        _, of_first = jax.random.split(jax.random.fold_in(later, 0))
+        noise_of_first, of_first = jax.random.split(jax.random.fold_in(later, 0))
 
         def white(k):
             return noises.placed_noise(k, places, size)
@@ -141,6 +142,12 @@ def make_step(
                 coloured = uncertainty.colour_noise(white(of_first), first_colour(params))
                 estimate += scale * first[..., 3:] * coloured
             noise = scale * noises.colour_rain(white(of_start))
+            if adds_noise:  # else the noise of the start goes on unchanged
+                state = representation.encode(estimate, rainy)
+                start = before.sigma * noises.to_state(noise, rainy)
+                fresh = scale * noises.turn_noise(white(noise_of_first), rainy)
+                moved = sampler.step(start, state, state, (before, before, now), fresh)
+                noise = noises.from_state((moved - now.alpha * state) / now.sigma, rainy)
             return jnp.concatenate([estimate, noise], axis=-1)
 
         estimate, noise = jnp.split(jax.lax.cond(number == 1, begin, lambda: carry), 2, axis=-1)
@@ -157,7 +164,7 @@ def make_step(
             lambda: white(of_estimate),
         )
         fresh = jnp.zeros_like(noisy)
-        if sampling_config.sampler == "ddpm" or sampling_config.eta > 0:  # else it adds none
+        if adds_noise:
             fresh = scale * noises.turn_noise(white(of_noise), rainy)
         following = sampler.step(noisy, said.state, last_clean, (before, now, after), fresh)
         left = (following - after.alpha * said.state) / jnp.maximum(after.sigma, 1e-6)

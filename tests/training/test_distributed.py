@@ -88,9 +88,9 @@ def pairs(tmp_path_factory):
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(pairs, tmp_path):
-    """A fixed global batch on 1 x 4 and 2 x 2 devices: the same curve, until rounding has grown."""
+    """A fixed global batch on 1 x 4 and 2 x 2 devices: the same curve to 1e-5 over 50 steps."""
     flags = tiny.flags(pairs, steps=50, every=50, batch=8)
-    # As recipes have it; what was seen beyond these bounds: docs/reliability.md.
+    # As recipes have it. With one constant, rounding grew to 1.4e-5: docs/reliability.md.
     flags.append("--config.representation.normalisation=condition_aware")
     for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
         ends = run(command(flags, tmp_path / name, tmp_path / "xla"), count=count, devices=devices)
@@ -100,8 +100,7 @@ def test_two_processes_train_what_one_does(pairs, tmp_path):
     )
     assert one.shape == (50,)
     assert one[-10:].mean() < one[:10].mean()
-    np.testing.assert_allclose(two[:20], one[:20], rtol=1e-5)
-    np.testing.assert_allclose(two, one, rtol=2e-4)
+    np.testing.assert_allclose(two, one, rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -240,10 +240,7 @@ def test_several_devices_do_what_one_does():
         )
         found.append(json.loads(result.stdout.splitlines()[-1]))
     one, *others = found
-    two, eight = others
-    np.testing.assert_allclose(two["losses"], one["losses"], rtol=1e-5)
-    np.testing.assert_allclose(two["params"], one["params"], rtol=1e-4)
-    # Adam makes as much of a rounding error in a small gradient as of a large gradient, step by
-    # step; the second loss already holds a whole update.
-    np.testing.assert_allclose(eight["losses"][:2], one["losses"][:2], rtol=1e-4)
+    for several in others:
+        np.testing.assert_allclose(several["losses"], one["losses"], rtol=1e-5)
+        np.testing.assert_allclose(several["params"], one["params"], rtol=1e-4)
     assert [each["devices"] for each in found] == [1, 2, 8]
