@@ -63,13 +63,13 @@ def _make_denoise(config: Config, sampling_config: SamplingConfig) -> Callable[.
         times = jnp.full(rainy.shape[:1], t)
 
         def look(keep: Array | None = None) -> Prediction:
-            def once(mirror: bool) -> Prediction:
-                return predict(config, params, noisy, rainy, times, shown, deviation, keep, mirror)
+            def say(twice: bool) -> Prediction:
+                return predict(config, params, noisy, rainy, times, shown, deviation, keep, twice)
 
             if not mirror:
-                return once(False)
+                return say(False)
             # Only the first estimate, from which draws go on and which is their mean.
-            return jax.lax.cond(t >= 1.0, lambda: once(True), lambda: once(False))
+            return jax.lax.cond(t >= 1.0, lambda: say(True), lambda: say(False))
 
         said = look()
         state, photo = said.state, said.photo

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fftdiff_jax.comparison import Comparison, Entry, distinct_names
+from fftdiff_jax.comparison import Comparison, Entry, Model, distinct_names
 from tests.fakes import BlurringRestorer
 
 
@@ -52,3 +52,14 @@ def test_the_table_says_what_is_known(tmp_path) -> None:
     assert lines[4] == "a: +3.00 dB on Y"
     assert "(95 %: +1.00 to +3.00)" in lines[5]
     assert "hold 60 % of the pixels, 79 % when multiplied by 1.50" in lines[5]
+
+
+def test_results_of_another_way_to_sample_are_not_mixed_with_these(tiny_restorer) -> None:
+    """Whether the way is asked for, or is the weights' own."""
+    usual = Model.of(tiny_restorer).digest()
+    asked = Model.of(tiny_restorer, mirror=True).digest()
+    own = Model.of(tiny_restorer.with_sampling(mirror=True)).digest()
+    assert asked == own != usual
+    assert Model.of(tiny_restorer, mirror=False).digest() == usual
+    # Steps and draws are told apart by the table itself.
+    assert Model.of(tiny_restorer.with_sampling(steps=4, draws=8)).digest() == usual

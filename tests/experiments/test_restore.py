@@ -121,6 +121,17 @@ def test_one_photo_with_draws_and_spread(tmp_path, checkpoint):
 
 
 @pytest.mark.slow
+def test_a_mirrored_look_is_taken_when_asked_for(tmp_path, checkpoint, tiny_restorer):
+    photo = data.coffee()[100:151, 100:173]
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    flags = (f"--checkpoint={checkpoint}", "--input=photo.png", "--output=out", "--mirror")
+    result = run(tmp_path, "restore", *flags)
+    assert result.returncode == 0, result.stderr
+    found = np.asarray(Image.open(tmp_path / "out" / "photo.png")).astype(int)
+    assert np.abs(found - tiny_restorer.with_sampling(mirror=True)(photo)).max() <= 1
+    assert np.abs(found - tiny_restorer(photo)).max() > 2
+
+
 def test_results_within_the_input_are_no_input(tmp_path, checkpoint):
     """Into a folder of the input: the second run must not restore what the first one wrote."""
     for name in ("a.png", "b.png"):
