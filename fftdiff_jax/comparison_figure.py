@@ -33,10 +33,12 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [" | ".join([*head, *(title for _, title, _ in COLUMNS)])]
     lines.append(" | ".join(["---"] * (len(head) + len(COLUMNS))))
     for (recipe, steps, scale, draws), group in _groups(rows).items():
+        # In equal minutes every seed has as many as its machine managed.
+        trained = sorted({row["training_steps"] for row in group})
         words = [
             recipe,
             str(len({row["seed"] for row in group})),
-            "" if recipe == "rainy" else str(group[0]["training_steps"]),
+            "" if recipe == "rainy" else _mean_and_spread(trained, ".0f"),
             str(steps or ""),
             f"{scale:g}" if steps > 1 else "",
             str(draws),
