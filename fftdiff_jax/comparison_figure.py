@@ -24,6 +24,7 @@ COLUMNS = (
 )
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = "sD^"  # of the first recipes, of those whose colours are used again, and so on
 JUDGE = "lpips_vgg16"  # the loss knows the other network
 
 
@@ -53,7 +54,8 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
 def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     """PSNR and perceptual distance against steps, and against each other; a colour a recipe.
 
-    Dashed lines of a recipe's colour have less noise than draws have; grey is the rainy photo.
+    Dashed lines of a recipe's colour have less noise than draws have; the rainy photos' own scores
+    stand in the legend.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     against_steps, perceptual, trade = figure.subplots(1, 3)
@@ -70,7 +72,7 @@ def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
                 for key, group in sorted(groups.items(), key=lambda item: item[0][1])
                 if key[0] == recipe and (key[2] == scale or key[1] == 1)
             }
-            mark = "s-" if scale == 1 else "o--"
+            mark = MARKS[i // len(COLOURS) % len(MARKS)] + ("-" if scale == 1 else "--")
             label = recipe if scale == 1 else f"{recipe}, noise {scale:g}"
             steps = [key[1] for key in mine]
             psnr, distance = (
@@ -83,15 +85,16 @@ def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     rainy = [row for row in rows if row["recipe"] == "rainy"]
     if rainy:
         up, across = (statistics.fmean(row[name] for row in rainy) for name in ("psnr_y", JUDGE))
-        against_steps.axhline(up, color="#666666", lw=1, ls=":", label="rainy")
-        perceptual.axhline(across, color="#666666", lw=1, ls=":")
-        trade.plot([across], [up], "X", color="#666666")
+        # In words: on the axes it would be far off, and press the recipes together.
+        label = f"rainy: {up:.2f} dB, {across:.3f}"
+        against_steps.plot([], [], " ", label=label)
     for axes in (against_steps, perceptual):
         axes.set_xscale("log")
         axes.set_xticks(counts, labels=[str(count) for count in counts])
         axes.minorticks_off()
     against_steps.set(xlabel="steps", ylabel="PSNR on Y (dB)")
     perceptual.set(xlabel="steps", ylabel="LPIPS, VGG")
+    trade.locator_params(axis="x", nbins=4)
     trade.set(xlabel="LPIPS, VGG (lower is better)", ylabel="PSNR on Y (dB)")
     for axes in (against_steps, perceptual, trade):
         axes.grid(alpha=0.3)
