@@ -4,8 +4,8 @@
     python -m experiments.evaluate --manifest=unseen/pairs.csv --output=scores
 
 Training renders rain as blurred impulses or cut noise (fftdiff_jax/data/rain.py). Here streaks are
-drawn one by one as straight strokes with a pencil's round ends, each with its own grey, tapering
-opacity and lean, by Pillow: `light` has one direction, `heavy` has three and hides much of the
+drawn one by one as straight strokes that taper in two steps, each with its own opacity and lean,
+by Pillow: `light` has one direction, `heavy` has three and hides much of the
 photo. Nothing of the training's renderer is used, and nothing was tuned on it.
 """
 

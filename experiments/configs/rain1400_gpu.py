@@ -1,4 +1,4 @@
-r"""Rain1400 (12,600 training pairs) on Great Lakes: a node of four A40s.
+r"""Rain1400 (12,600 pairs, a tenth of them for val) on Great Lakes: a node of four A40s.
 
     python -m experiments.prepare --layout=rain1400 --root=DIR/training --output=rain1400.csv
     sbatch --account=ACCOUNT --gres=gpu:4 --cpus-per-task=16 launch_gpu.sh \

@@ -6,9 +6,9 @@ r"""The method beside what it has to beat: same network, data order, batches and
 
 `regression_*` are the same network trained at t = 1 and nothing else, for several weights of the
 perceptual term. `residual_*` are diffusions of the image residual: the complex difference is a
-rotation of x - y, so with one constant its noise is white noise in pixels, and with the rain's
-spectrum it is noise of rain's own power spectrum. `original` is the first design, with an EMA of
-its own; its sampling wants many steps.
+rotation of x - y, so with one constant its noise is white over frequencies (and as grey as rain),
+and with the rain's spectrum it is noise of rain's own power spectrum. `original` is the first
+design, with an EMA of its own; its sampling wants many steps.
 """
 
 import dataclasses

@@ -4,7 +4,8 @@ r"""What to spend the same minutes of training on: one change each of the defaul
         --config.data.manifest=rain800.csv --minutes=5
 
 Only at equal minutes on a quiet machine do these rows mean anything: a wider network or a larger
-crop takes longer for a step. What wins in minutes need not win in hours.
+crop (`crop_96`, with half the batch) takes longer for a step. What wins in minutes need not win in
+hours.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-r"""What the choice of state, normalisation and prediction is worth, all else being equal.
+r"""What state, normalisation, noise and the earlier estimate are worth, all else being equal.
 
     python -m experiments.compare --sweep=experiments/sweeps/states.py --output=states \
         --config.data.manifest=rain800.csv --config.training.steps=1500 --steps=1,4 --draws=8
