@@ -159,7 +159,8 @@ def _run(
     training = dataclasses.replace(config.training, final_evaluation_limit=1)
     config = dataclasses.replace(config, training=training)
     if _MINUTES.value > 0:
-        config = _with_steps(config, output / f"{name}-timing", _MINUTES.value, folder)
+        timing = folder.with_name(f"{folder.name}-timing")
+        config = _with_steps(config, timing, _MINUTES.value, folder)
     begin = time.perf_counter()
     train(config, folder, progress=_PROGRESS.value)
     seconds = time.perf_counter() - begin

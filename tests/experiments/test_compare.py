@@ -90,6 +90,32 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
     assert found[2, 1.0]["training_steps"] == 4
 
 
+@pytest.mark.slow
+def test_seeds_are_trained_for_equal_minutes(pairs):
+    (pairs / "sweep.py").write_text(SWEEP)
+    result = commands.run(
+        pairs,
+        "compare",
+        "--sweep=sweep.py",
+        "--only=regression",
+        "--seeds=0,1",
+        "--minutes=0.005",
+        "--output=out",
+        "--crop=32",
+        "--noprogress",
+        "--config.data.manifest=pairs.csv",
+        "--config.data.crop_size=32",
+    )
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((pairs / "out" / "results.json").read_text())
+    trained = {row["seed"]: row["training_steps"] for row in rows if row["recipe"] != "rainy"}
+    assert set(trained) == {0, 1}
+    for seed, steps in trained.items():
+        assert steps >= 1
+        written = (pairs / "out" / f"regression-{seed}" / "metrics.csv").read_text()
+        assert written.splitlines()[-1].split(",")[0] == str(steps)
+
+
 def test_nothing_to_compare_is_one_line(tmp_path):
     assert "give --recipes" in commands.refusal(commands.run(tmp_path, "compare", "--output=out"))
     refused = commands.run(tmp_path, "compare", "--output=out", "--redraw")
