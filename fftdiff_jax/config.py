@@ -54,7 +54,6 @@ class ModelConfig:
     widths: tuple[int, ...] = (32, 64, 96)  # channels at each resolution
     blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
     self_conditioning: bool = True  # an earlier clean estimate is a further input
-    spectral: bool = False
     dtype: str = "float32"  # of the convolutions: "float32" or "bfloat16"; masters stay float32
 
 

@@ -72,7 +72,6 @@ class Denoiser(nn.Module):
             widths=model.widths,
             blocks=model.blocks,
             dtype=jnp.dtype(model.dtype),
-            spectral=model.spectral,
         )
 
     def __call__(

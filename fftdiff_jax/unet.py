@@ -46,7 +46,6 @@ class ResidualBlock(nn.Module):
 
     width: int
     dtype: jnp.dtype
-    spectral: bool = False
 
     @nn.compact
     def __call__(
@@ -57,16 +56,6 @@ class ResidualBlock(nn.Module):
         if x.shape[-1] != self.width:
             skip = nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
         y = nn.RMSNorm(dtype=self.dtype, name="norm")(x)
-        if self.spectral:
-            f = jnp.fft.rfft2(y.astype(jnp.float32), axes=(1, 2), norm="ortho")
-            f = jnp.concatenate([f.real, f.imag], axis=-1).astype(self.dtype)
-            f = nn.silu(nn.Conv(self.width, (1, 1), dtype=self.dtype, name="mix_in")(f))
-            zero = nn.initializers.zeros
-            f = nn.Conv(2 * self.width, (1, 1), kernel_init=zero, dtype=self.dtype, name="mix_out")(f)
-            real, imaginary = jnp.split(f.astype(jnp.float32), 2, axis=-1)
-            everywhere = jnp.fft.irfft2(
-                jax.lax.complex(real, imaginary), s=y.shape[1:3], axes=(1, 2), norm="ortho"
-            )
         y = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv_in")(nn.silu(y))
         modulation = nn.Dense(
             2 * self.width, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="modulation"
@@ -78,8 +67,6 @@ class ResidualBlock(nn.Module):
         y = nn.Conv(self.width, (3, 3), kernel_init=zero, dtype=self.dtype, name="conv_out")(
             nn.silu(y)
         )
-        if self.spectral:
-            y = y + everywhere.astype(self.dtype)
         return skip + y
 
 
@@ -112,7 +99,6 @@ class UNet(nn.Module):
     widths: Sequence[int] = (32, 64, 96)
     blocks: Sequence[int] = (1, 2, 2)
     dtype: jnp.dtype = jnp.float32
-    spectral: bool = False
 
     @nn.compact
     def __call__(
@@ -145,13 +131,13 @@ class UNet(nn.Module):
                     fold_pixels(h, 2)
                 )
             for j in range(count):
-                h = ResidualBlock(features, self.dtype, self.spectral, name=f"down_{i}_{j}")(h, level)
+                h = ResidualBlock(features, self.dtype, name=f"down_{i}_{j}")(h, level)
             skips.append(h)
         for i in range(last - 1, -1, -1):
             h = nn.Conv(self.widths[i], (1, 1), dtype=self.dtype, name=f"grow_{i}")(h)
             h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2) + skips[i]
             for j in range(self.blocks[i]):
-                h = ResidualBlock(self.widths[i], self.dtype, self.spectral, name=f"up_{i}_{j}")(h, level)
+                h = ResidualBlock(self.widths[i], self.dtype, name=f"up_{i}_{j}")(h, level)
         h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
 
         # A layer of its own: what the picture is made of says little of how wrong it is.

@@ -34,7 +34,6 @@ def get_sweep() -> dict[str, Config]:
         "thinner": changed("model", widths=(24, 48, 72)),
         "deeper": changed("model", blocks=(2, 3, 4)),
         "photo_alone": changed("diffusion", spectrum_weight=0.0),
-        "spectral": changed("model", spectral=True),
         "rate_2e-3": changed("training", learning_rate=2e-3),
         "rate_5e-4": changed("training", learning_rate=5e-4),
     }
