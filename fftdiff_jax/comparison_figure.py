@@ -35,7 +35,8 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
     lines.append(" | ".join(["---"] * (len(head) + len(COLUMNS))))
     for (recipe, steps, scale, draws), group in _groups(rows).items():
         # In equal minutes every seed has as many as its machine managed.
-        trained = sorted({row["training_steps"] for row in group})
+        trained = [row["training_steps"] for row in group]
+        trained = trained if len(set(trained)) > 1 else trained[:1]
         words = [
             recipe,
             str(len({row["seed"] for row in group})),

@@ -20,16 +20,17 @@ def _cells(line: str) -> list[str]:
 
 
 def test_seeds_are_one_line_with_mean_and_deviation():
-    rows = [_row("a", 0, 90, 24.0), _row("a", 1, 110, 26.0), _row("b", 0, 100, 25.0)]
+    rows = [_row("a", 0, 90, 24.0), _row("a", 1, 90, 24.0), _row("a", 2, 120, 27.0)]
+    rows += [_row("b", 0, 100, 25.0), _row("b", 1, 100, 25.0)]
     head, _, first, second = comparison_table(rows).splitlines()
     said = dict(zip(_cells(head), _cells(first), strict=True))
     assert said["recipe"] == "a"
-    assert said["seeds"] == "2"
-    assert said["training steps"] == "100 ± 14"  # of 90 and 110
-    assert said["PSNR Y"] == "25.00 ± 1.41"
+    assert said["seeds"] == "3"
+    assert said["training steps"] == "100 ± 17"  # of 90, 90 and 120: root of 300
+    assert said["PSNR Y"] == "25.00 ± 1.73"  # of 24, 24 and 27: root of 3
     assert said["SSIM Y"] == ""  # no row has it
     said = dict(zip(_cells(head), _cells(second), strict=True))
-    assert (said["training steps"], said["PSNR Y"]) == ("100", "25.00")
+    assert (said["training steps"], said["PSNR Y"]) == ("100", "25.00 ± 0.00")
 
 
 def test_the_rainy_photos_were_not_trained():
