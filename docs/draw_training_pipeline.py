@@ -206,7 +206,10 @@ def _trained(config: Config) -> str:
     if config.diffusion.loss == "state":
         return "one step"
     share = f"{config.diffusion.draw_share:.0%}"
-    return f"every crop at t = 1, where the state shows nothing; {share} of them also as drawn here"
+    begin = config.diffusion.draw_start
+    when = f"in the last {1 - begin:.0%} of the steps " if begin else ""
+    every = "every crop at t = 1, where the state shows nothing"
+    return f"{every}; {when}{share} of them also as drawn here"
 
 
 def _steps(config: Config) -> str:

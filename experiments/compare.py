@@ -225,24 +225,42 @@ def _numbers(name: str, words: list[str], least: int) -> list[float]:
 
 
 def _with_steps(config: Config, timing: Path, minutes: float, folder: Path) -> Config:
-    """As many steps as fit into the time, by a short run's rate; of a begun run, its own number."""
+    """As many steps as fit into the time, by short runs' rates; of a begun run, its own number.
+
+    Steps without draws and those with them are timed in a run each.
+    """
     begun = folder / "config.json"
     if begun.exists():
         steps = json.loads(begun.read_text())["training"]["steps"]
     else:
-        from fftdiff_jax.training.loop import train
+        from fftdiff_jax.training.step import config_at
 
-        short = dataclasses.replace(
-            config.training,
-            steps=TIMED_STEPS,
-            log_every=TIMED_STEPS // 3,
-            evaluate_every=TIMED_STEPS,
-            sample_every=TIMED_STEPS,
+        late = dataclasses.replace(
+            config, diffusion=dataclasses.replace(config.diffusion, draw_start=0.0)
         )
-        train(dataclasses.replace(config, training=short), timing, progress=False)
-        last = (timing / "metrics.csv").read_text().splitlines()[-1].split(",")
-        steps = max(1, int(float(last[2]) / config.training.batch_size * 60 * minutes))
+        seconds = _step_seconds(late, timing)
+        early, share = config_at(config, 1), config.diffusion.draw_start
+        if early != config:
+            before = timing.with_name(f"{timing.name}-early")
+            seconds = share * _step_seconds(early, before) + (1 - share) * seconds
+        steps = max(1, int(60 * minutes / seconds))
     return dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
+
+
+def _step_seconds(config: Config, timing: Path) -> float:
+    """How long a step takes in a short run that is left in the folder `timing`."""
+    from fftdiff_jax.training.loop import train
+
+    short = dataclasses.replace(
+        config.training,
+        steps=TIMED_STEPS,
+        log_every=TIMED_STEPS // 3,
+        evaluate_every=TIMED_STEPS,
+        sample_every=TIMED_STEPS,
+    )
+    train(dataclasses.replace(config, training=short), timing, progress=False)
+    last = (timing / "metrics.csv").read_text().splitlines()[-1].split(",")
+    return config.training.batch_size / float(last[2])
 
 
 _KEY = ("recipe", "seed", "steps", "draws", "noise_scale")

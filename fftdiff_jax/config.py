@@ -69,6 +69,7 @@ class DiffusionConfig:
     perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the first estimate, at t = 1
     snr_weight_limit: float = 0.0  # min-SNR weights of the state loss; 0: constant weights
     draw_share: float = 0.25  # of each batch trained for draws too; all of it is at t = 1
+    draw_start: float = 0.75  # share of the steps that are taken before any is trained for draws
     condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
 
 

@@ -2,6 +2,8 @@ r"""What state, normalisation, noise and the earlier estimate are worth, all els
 
     python -m experiments.compare --sweep=experiments/sweeps/states.py --output=states \
         --config.data.manifest=rain800.csv --config.training.steps=1500 --steps=1,4 --draws=8
+
+States differ in their draws, so these are trained from the first step on.
 """
 
 import dataclasses
@@ -20,7 +22,7 @@ STATES = {
 
 def get_sweep() -> dict[str, Config]:
     """Returns the recipes."""
-    base = Config(diffusion=DiffusionConfig(perceptual_weight=0.1))
+    base = Config(diffusion=DiffusionConfig(perceptual_weight=0.1, draw_start=0.0))
     sweep = {
         name: dataclasses.replace(base, representation=state) for name, state in STATES.items()
     }

@@ -30,7 +30,7 @@ from fftdiff_jax.training.checkpoints import Checkpoints, SaveError, load_weight
 from fftdiff_jax.training.log import NoLog, RunLog
 from fftdiff_jax.training.preemption import Interrupted, Preemption
 from fftdiff_jax.training.state import TrainState, create_state
-from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
+from fftdiff_jax.training.step import Batch, config_at, make_train_step, perceptual_network
 from fftdiff_jax.training.validation import Validation
 from fftdiff_jax.weights import require_same_tree
 
@@ -155,7 +155,7 @@ class _Run:
           owed: what the last run was ended before: its log row, validation, picture.
         """
         training = self.config.training
-        train_step = make_train_step(self.config)
+        config, train_step = self.config, make_train_step(self.config)
         perceptual = perceptual_network(self.config)
         agreement = distributed.Agreement()
         if owed:
@@ -163,6 +163,9 @@ class _Run:
         pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
         since, images = time.perf_counter(), 0
         for step in range(int(state.step) + 1, training.steps + 1):
+            if config != config_at(self.config, step):
+                config = config_at(self.config, step)
+                train_step = make_train_step(config)
             state, numbers = train_step(state, next(batches), perceptual)
             pending.append(numbers)
             images += training.batch_size

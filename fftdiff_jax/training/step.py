@@ -6,6 +6,7 @@ it, and the number of devices does not change what happens to an example.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -85,6 +86,18 @@ def later_examples(config: Config, devices: int, count: int) -> Later:
     places = np.argsort(~chosen, axis=1, kind="stable")[:, : chosen.sum(axis=1).max()]
     here = np.arange(devices)[:, None]
     return Later(places, chosen[here, places], order[here, places])
+
+
+def config_at(config: Config, step: int) -> Config:
+    """What holds in one update, the first of which is 1: no draws before `draw_start` of them all.
+
+    Draws begin where the first estimate has been learnt for the most part: they start from it, and
+    before it is good they only take its time.
+    """
+    diffusion = config.diffusion
+    if step > diffusion.draw_start * config.training.steps or diffusion.loss == "state":
+        return config
+    return dataclasses.replace(config, diffusion=dataclasses.replace(diffusion, draw_share=0.0))
 
 
 def noise_examples(

@@ -97,7 +97,7 @@ def test_seeds_are_trained_for_equal_minutes(pairs):
         pairs,
         "compare",
         "--sweep=sweep.py",
-        "--only=regression",
+        "--only=drawn",
         "--seeds=0,1",
         "--minutes=0.005",
         "--output=out",
@@ -112,7 +112,7 @@ def test_seeds_are_trained_for_equal_minutes(pairs):
     assert set(trained) == {0, 1}
     for seed, steps in trained.items():
         assert steps >= 1
-        written = (pairs / "out" / f"regression-{seed}" / "metrics.csv").read_text()
+        written = (pairs / "out" / f"drawn-{seed}" / "metrics.csv").read_text()
         assert written.splitlines()[-1].split(",")[0] == str(steps)
 
 

@@ -152,6 +152,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
         ("--config.sampling.sampler=euler", "known: ddim"),
         ("--config.model.widths=(8,16,32,64)", "4 resolutions and model.blocks 3"),
         ("--config.training.evaluate_every=0", "evaluate_every is 0"),
+        ("--config.diffusion.draw_start=75", "draw_start is 75.0; it is a share"),
         ("--config.training.evaluate_photos=0", "evaluate_photos is 0"),
         ("--config.representation.rain_spectrum=(0.1,0.2)", "rain_spectrum has 2 numbers"),
         ("--config.data.manifest=nowhere.csv", "nowhere.csv"),

@@ -23,6 +23,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.state import create_state, update_ema
 from fftdiff_jax.training.step import (
     Batch,
+    config_at,
     later_examples,
     make_train_step,
     perceptual_network,
@@ -137,6 +138,21 @@ def test_a_share_is_trained_at_random_times_on_any_number_of_devices(share, batc
         assert sorted(everywhere[split.counts]) == list(wanted)
         assert sorted(split.order[split.counts]) == list(range(len(wanted)))
         assert all(len(set(row)) == len(row) for row in split.places)
+
+
+def test_draws_begin_after_their_share_of_the_steps():
+    diffusion = dataclasses.replace(BASE.diffusion, draw_start=0.75)
+    late = dataclasses.replace(BASE, diffusion=diffusion)  # of 100 steps
+    shares = [config_at(late, step).diffusion.draw_share for step in range(1, 101)]
+    assert shares == 75 * [0.0] + 25 * [late.diffusion.draw_share]
+    always = dataclasses.replace(late, diffusion=dataclasses.replace(diffusion, draw_start=0.0))
+    never = dataclasses.replace(late, diffusion=dataclasses.replace(diffusion, draw_start=1.0))
+    assert all(config_at(always, step) == always for step in (1, 100))
+    assert config_at(never, 100).diffusion.draw_share == 0
+
+
+def test_the_loss_on_the_state_has_no_time_without_draws():
+    assert config_at(DIRECT, 1) == DIRECT
 
 
 def test_the_loss_on_the_state_trains_every_example_at_a_random_time():
