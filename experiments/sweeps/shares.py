@@ -4,8 +4,8 @@ r"""How much of each batch is trained for draws too, all of it being trained for
         --config.data.manifest=rain800.csv --config.training.steps=1000 --steps=1,4 --draws=8
 
 The names say the share in percent, from the first step on (`starts.py` begins later). `0` is
-regression: the same network, data order and losses at
-t = 1, and nothing else. A step takes longer by about the share.
+regression: the same network, data order and losses at t = 1, and nothing else. A step takes longer
+by about the share.
 """
 
 import dataclasses
