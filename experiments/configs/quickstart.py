@@ -19,7 +19,7 @@ def get_config() -> Config:
             warmup_steps=100,
             ema_decay=0.995,
             checkpoint_every=200,
-            evaluate_every=400,
+            evaluate_every=200,
             sample_every=400,
         ),
     )

@@ -227,7 +227,10 @@ class _Run:
             picture = self.validation.picture(params)
             self._tolerate(lambda: self.log.picture(step, picture))
         if due.save or due.check:
-            self._save(state, step, {"next_batch": step, "losses": losses}, scores)
+            # Weights that have not been trained for draws yet are never the best ones of a run.
+            whole = config_at(self.config, step) == self.config
+            position = {"next_batch": step, "losses": losses}
+            self._save(state, step, position, scores if whole else None)
             wish = distributed.strongest(self.stop.wish)
             if wish:  # it came meanwhile: nothing is left to be saved
                 raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")

@@ -228,7 +228,9 @@ def test_the_best_checkpoint_is_the_same_after_an_interrupted_validation(
     """The validation that is made up for gives its score to the checkpoint that is there."""
     monkeypatch.setattr(loop, "_evaluate", lambda *unused: {})
     config = dataclasses.replace(
-        config, training=dataclasses.replace(config.training, checkpoint_every=8)
+        config,
+        diffusion=dataclasses.replace(config.diffusion, draw_start=0.0),
+        training=dataclasses.replace(config.training, checkpoint_every=8),
     )
     with monkeypatch.context() as patch:
         patch.setattr(loop.Validation, "score", during(loop.Validation, "score", "before"))
