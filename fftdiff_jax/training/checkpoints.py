@@ -201,9 +201,17 @@ class Checkpoints:
             shutil.rmtree(path, ignore_errors=True)
 
     def _require_space(self, state: TrainState) -> None:
-        """Raises SaveError in every process where the disk is known to be too full."""
+        """Raises SaveError in every process where the disk is known to be too full.
+
+        UserError where the folder is gone: nothing that is trained could be kept.
+        """
         need = int(_DISK_SHARE * sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
-        free = shutil.disk_usage(self._folder).free
+        try:
+            free = shutil.disk_usage(self._folder).free
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{self._folder} is gone, and with it what was saved; start the run again"
+            ) from error
         if not distributed.all_agree(free > need):
             raise SaveError(
                 f"{self._folder}: step {int(state.step)} could not be saved (it takes "

@@ -67,6 +67,15 @@ def test_without_scores_the_newest_restores(tmp_path):
     assert load_weights(tmp_path)[2] == 2
 
 
+def test_a_folder_that_is_deleted_meanwhile_is_one_line(tmp_path):
+    checkpoints = Checkpoints(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    with pytest.raises(UserError, match="is gone") as caught:
+        checkpoints.save(state_at(1), CONFIG, {"next_batch": 1})
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
 def test_an_empty_folder_is_a_new_run(tmp_path):
     assert Checkpoints(tmp_path).restore(CONFIG) is None
     assert Checkpoints(tmp_path).config() is None
