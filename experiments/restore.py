@@ -95,7 +95,12 @@ def main() -> int:
         restorer = restorer.with_sampling(noise_scale=_NOISE_SCALE.value)
     refused = []
     done = 0
-    bar = tqdm(waiting, unit="photo", disable=not _PROGRESS.value)
+    bar = tqdm(
+        jobs.until_interrupted(waiting),
+        total=len(waiting),
+        unit="photo",
+        disable=not _PROGRESS.value,
+    )
     try:
         for job in bar:
             reason = jobs.restore(

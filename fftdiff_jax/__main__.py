@@ -55,7 +55,7 @@ def _restore(options: argparse.Namespace) -> int:
 
     restorer = Restorer.pretrained()
     refused = 0
-    for job in planned:
+    for job in jobs.until_interrupted(planned):
         reason = jobs.restore(restorer, job, draws=options.draws, steps=options.steps)
         print(f"not restored: {reason}" if reason else job.target, flush=True)
         refused += bool(reason)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from fftdiff_jax.data.images import PHOTO_SUFFIXES
@@ -115,6 +117,33 @@ def find_photos(pattern: str) -> tuple[Path | None, list[Path]]:
         known = ", ".join(sorted(PHOTO_SUFFIXES))
         raise UserError(f"{pattern}: no photo there (looked for {known})")
     return root, photos
+
+
+def until_interrupted(waiting: Sequence[Job]) -> Iterator[Job]:
+    """Yields what is to be restored; Ctrl-C ends it before the next photo at the latest.
+
+    Raised inside a call that a library makes back into Python, KeyboardInterrupt can be lost there.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C was heard during the photo before.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    heard: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        raise KeyboardInterrupt
+
+    if before is signal.default_int_handler:  # not where it is ignored, as behind nohup
+        signal.signal(signal.SIGINT, note)
+    try:
+        for job in waiting:
+            if heard:
+                raise KeyboardInterrupt
+            yield job
+    finally:
+        if signal.getsignal(signal.SIGINT) is note:
+            signal.signal(signal.SIGINT, before)
 
 
 def restore(
