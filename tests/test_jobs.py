@@ -9,6 +9,14 @@ import pytest
 from fftdiff_jax import jobs
 
 
+@pytest.fixture(autouse=True)
+def usual_handler():
+    """Python's own, as in a command; pytest's workers have another."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def job(tmp_path, name):
     return jobs.Job(tmp_path / name, tmp_path / f"restored_{name}", tmp_path / f"spread_{name}")
 
