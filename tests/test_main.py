@@ -73,7 +73,8 @@ def test_ctrl_c_ends_in_one_line_and_leaves_no_half_photo(photos, tmp_path):
         output = tmp_path / f"restored_{number}"
         process = start(tmp_path, str(photos), f"--output={output}")
         deadline = time.monotonic() + 120
-        while not list(output.glob("*.png")) and process.poll() is None:
+        # [!.]: a photo that is whole, not one being written.
+        while not list(output.glob("[!.]*.png")) and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.05 * (number + 1))
         process.send_signal(signal.SIGINT)
