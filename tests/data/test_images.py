@@ -1,5 +1,6 @@
 """Every common kind of picture in, and the same kind out."""
 
+import functools
 import io
 import struct
 import zlib
@@ -22,6 +23,7 @@ def exif_with(orientation, **more):
     return exif
 
 
+@functools.cache  # a profile holds the second it was made in
 def srgb():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
