@@ -76,26 +76,64 @@ def test_commands_have_the_flags_that_are_written(page: Path):
             assert flag in known or flag == "config", f"{page.name}: {command} --{flag}"
 
 
+MODULES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__")
+    for tree in ("fftdiff_jax", "experiments")
+    for path in (ROOT / tree).rglob("*.py")
+}
+# Endings of names that are files, not attributes of modules.
+FILES = ("csv", "html", "json", "jsonl", "jpg", "md", "npz", "png", "py", "safetensors", "sh", "toml")
+ALIASES = {"np": "numpy", "jnp": "jax.numpy"}
+
+
+def find(name: str) -> object:
+    """What a dotted name of a page means: of this package, by the end of a module's path, or of
+    a library. LookupError where it means nothing, or more than one thing.
+    """
+    parts = name.split(".")
+    fitting: list[str] = []
+    for length in range(len(parts), 0, -1):
+        path = ".".join(parts[:length])
+        fitting = [m for m in sorted(MODULES) if m == path or m.endswith(f".{path}")]
+        if fitting:
+            break
+    if len(fitting) > 1:
+        raise LookupError(f"{name}: is in one of {', '.join(fitting)}")
+    if fitting and length == len(parts):
+        return fitting[0]  # a module; commands define flags and are not imported side by side
+    if not fitting:
+        fitting = [ALIASES.get(parts[0], parts[0])]
+        if importlib.util.find_spec(fitting[0]) is None:
+            raise LookupError(f"{name}: there is no such module")
+    value: object = importlib.import_module(fitting[0])
+    for part in parts[length:]:
+        if not hasattr(value, part):
+            raise LookupError(f"{name}: {fitting[0]} has no {part}")
+        value = getattr(value, part)
+    return value
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_functions_that_are_named_exist(page: Path):
     """`spectra.to_spectrum` and the like; what begins with a group of the configuration is one."""
     from fftdiff_jax.config import Config, to_dict
 
     fields = {f"{group}.{name}" for group, names in to_dict(Config()).items() for name in names}
-    found = 0
+    found, lost = 0, []
     for name in re.findall(r"`([a-z_]+(?:\.\w+)+)`", page.read_text(encoding="utf-8")):
-        parts = name.split(".")
-        for length in range(len(parts) - 1, 0, -1):
-            path = "/".join(parts[:length])
-            if (ROOT / "fftdiff_jax" / f"{path}.py").exists():
-                break
-        else:
+        if name.removeprefix("config.") in fields or name.rpartition(".")[2] in FILES:
             continue
-        if name.removeprefix("config.") in fields or parts[-1] in ("py", "md", "json", "csv"):
-            continue
-        value = importlib.import_module("fftdiff_jax." + ".".join(parts[:length]))
-        for part in parts[length:]:
-            assert hasattr(value, part), f"{page.name}: {name}"
-            value = getattr(value, part)
+        try:
+            find(name)
+        except LookupError as error:
+            lost.append(str(error))
         found += 1
+    assert not lost
     assert found > 20 or page.name != "how_it_works.md"
+
+
+def test_a_name_that_leads_nowhere_is_found():
+    assert find("spectra.to_spectrum") is find("fftdiff_jax.spectra.to_spectrum")
+    for name in ("spectrum.to_spectrum", "spectra.to_spektrum", "training.no_module.name"):
+        with pytest.raises(LookupError):
+            find(name)
