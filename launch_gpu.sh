@@ -154,7 +154,7 @@ given=("$@")
 
 case $code in
   0) say "finished" ;;
-  75) requeue "saved as asked" ;; # see fftdiff_jax/training/preemption.py
+  75) requeue "saved as asked" ;; # see fftdiff_jax/training/cluster/signals.py
   1 | 2 | 130) say "exit code $code: not to be mended by another try" ;;
   *)
     # A process was killed or lost. Without a new checkpoint, three tries in all.

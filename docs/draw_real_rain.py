@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from fftdiff_jax.data.images import load_photo
-from fftdiff_jax.restoration import Restorer
+from fftdiff_jax.restore.restorer import Restorer
 
 WIDTH, HEIGHT = 300, 190  # of a photo on the sheet
 GAP, GUTTER, ACROSS = 2, 6, 2

@@ -23,13 +23,15 @@ from matplotlib.patches import FancyBboxPatch
 
 from experiments._cli import open_restorer, prepare_jax, read_pairs
 from experiments._config import load_config
-from fftdiff_jax import inspection, spectra, tiling
-from fftdiff_jax import plot_parts as parts
 from fftdiff_jax.config import Config
-from fftdiff_jax.data.pipeline import load_pair
-from fftdiff_jax.denoiser import Denoiser
+from fftdiff_jax.data.pairs import load_pair
+from fftdiff_jax.evaluation import inspection
+from fftdiff_jax.figures import style
 from fftdiff_jax.files import replacing
-from fftdiff_jax.unet import count_parameters
+from fftdiff_jax.method import representations, spectra
+from fftdiff_jax.method.denoiser import Denoiser
+from fftdiff_jax.method.unet import count_parameters
+from fftdiff_jax.restore import tiling
 
 KEYWORD = "Shapes"  # of the PNG's text block
 PAIR = 5  # row of the embedded validation photos: a cup of coffee in a shower
@@ -41,7 +43,7 @@ def shapes(config: Config) -> dict[str, str]:
     """The shapes of everything on the sheet, as the code gives them."""
     batch, side = config.training.batch_size, config.data.crop_size
     photo = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32)
-    representation = spectra.make_representation(config.representation)
+    representation = representations.make_representation(config.representation)
     spectrum = jax.eval_shape(spectra.to_spectrum, photo)
     state = jax.eval_shape(representation.encode, photo, photo)
     times = jax.ShapeDtypeStruct((batch,), jnp.float32)
@@ -97,7 +99,7 @@ def _training(
     ax: Axes, sizes: dict[str, str], clean: Any, rainy: Any, noised: Any, note: str
 ) -> None:
     _band(ax, 5.72, 2.68, TRAINING, "Training", note)
-    level = parts.level(parts.spectrum(parts.unit(rainy)))
+    level = style.level(style.spectrum(style.unit(rainy)))
     _picture(ax, 0.85, 6.93, clean, "clean x, rainy y", 0.9)
     _picture(ax, 0.85, 5.99, rainy, sizes["crops"], 0.9, mono=True)
     _picture(
@@ -156,15 +158,15 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     weights = (config.diffusion.spectrum_weight, config.diffusion.perceptual_weight)
     used = [term for term, weight in zip(terms, weights, strict=True) if weight]
     loss = " + ".join(["L1 of photos", *used])
-    ax.text(end + 0.55, 5.3, "training:", fontsize=8, style="italic", color=parts.RAINY)
+    ax.text(end + 0.55, 5.3, "training:", fontsize=8, style="italic", color=style.RAINY)
     if config.diffusion.draw_share > 0:
         loss += ";\nof noisy states: squared error over s"
-    ax.text(end + 0.55, 5.22, loss, fontsize=7.5, color=parts.RAINY, va="top")
-    ax.annotate("", (end + 1.15, 4.93), (end + 1.15, 4.77), arrowprops=_style(parts.RAINY))
+    ax.text(end + 0.55, 5.22, loss, fontsize=7.5, color=style.RAINY, va="top")
+    ax.annotate("", (end + 1.15, 4.93), (end + 1.15, 4.77), arrowprops=_style(style.RAINY))
     goes = "sampling: back to the sampler; the last step's photo is the draw"
     if remembers:
         goes += ",\nthe first one's (t = 1, e = y) is e of all others, its deviation their s"
-    ax.text(end - 0.2, 3.14, goes, fontsize=7, va="center", color=parts.SPREAD)
+    ax.text(end - 0.2, 3.14, goes, fontsize=7, va="center", color=style.SPREAD)
 
 
 def _sampling(ax: Axes, config: Config, rainy: Any, restored: Any) -> None:
@@ -193,7 +195,7 @@ def _sampling(ax: Axes, config: Config, rainy: Any, restored: Any) -> None:
     _arrow(ax, (5.62, 1.35), (5.98, 1.35))
     ax.text(6.65, 0.56, _steps(config), fontsize=7.5, ha="center")
     for x, ends in ((6.35, (1.9, 2.78)), (6.95, (2.78, 1.9))):
-        ax.annotate("", (x, ends[1]), (x, ends[0]), arrowprops=_style(parts.SPREAD))
+        ax.annotate("", (x, ends[1]), (x, ends[0]), arrowprops=_style(style.SPREAD))
     ax.text(6.27, 2.32, "z$_t$", fontsize=8, ha="right")
     ax.text(7.03, 2.32, "clean state", fontsize=8)
     _arrow(ax, (7.3, 1.35), (7.95, 1.35), "blend")
@@ -246,7 +248,7 @@ def _picture(
 ) -> None:
     """A square picture with its lower left corner at (x, y), in inches."""
     if picture.ndim == 3:
-        picture = np.clip(parts.unit(picture), 0, 1)
+        picture = np.clip(style.unit(picture), 0, 1)
     if limit is not None:
         style |= {"vmin": -limit, "vmax": limit}
     ax.imshow(picture, extent=(x, x + side, y, y + side), aspect="auto", zorder=2, **style)

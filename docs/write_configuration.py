@@ -42,7 +42,7 @@ python -m experiments.train --config=quickstart --workdir=runs/mine \\
 
 The tree is written to `config.json` in the run's folder and into every checkpoint, so a restorer
 needs nothing but the checkpoint. A run is resumed with the configuration that it began with; what
-may differ then is listed in `MAY_CHANGE` of `fftdiff_jax/training/runs.py`.
+may differ then is listed in `MAY_CHANGE` of `fftdiff_jax/training/run_setup.py`.
 """
 
 

@@ -20,7 +20,7 @@ from fftdiff_jax.errors import UserError
 if TYPE_CHECKING:
     from fftdiff_jax.config import Config
     from fftdiff_jax.data.manifest import Manifest
-    from fftdiff_jax.restoration import Restorer
+    from fftdiff_jax.restore.restorer import Restorer
 
 CHECKPOINT_HELP = (
     "a run's folder, one of its checkpoints, or a file of weights; left out: the weights in the box"
@@ -145,7 +145,7 @@ def open_restorer(checkpoint: str | None) -> Restorer:
     Raises:
       UserError: no complete checkpoint there, or one of another version.
     """
-    from fftdiff_jax.restoration import Restorer
+    from fftdiff_jax.restore.restorer import Restorer
 
     if checkpoint:
         return Restorer.from_checkpoint(Path(checkpoint).expanduser())
@@ -155,7 +155,7 @@ def open_restorer(checkpoint: str | None) -> Restorer:
 def read_pairs(path: str, split: str | None = None) -> Manifest:
     """Reads a manifest by its path, or the embedded one by the name "embedded"."""
     from fftdiff_jax.config import DataConfig
-    from fftdiff_jax.data.sources import open_manifest
+    from fftdiff_jax.data.sources.open import open_manifest
 
     return open_manifest(DataConfig(manifest=path), split)
 
@@ -207,7 +207,7 @@ def share_cores(*recipes: Config, devices: int = 0) -> None:
         return
     import jax
 
-    from fftdiff_jax.training.cores import choose_devices, count_cores
+    from fftdiff_jax.training.cluster.cores import choose_devices, count_cores
 
     jax.config.update("jax_num_cpu_devices", devices or choose_devices(recipes, count_cores()))
 

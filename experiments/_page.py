@@ -12,10 +12,10 @@ from typing import Any
 import gradio as gr
 
 from experiments._cli import explain, read_pairs
-from fftdiff_jax import show
 from fftdiff_jax.data.images import load_photo_file, photo_size, save_photo
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.restoration import Restorer
+from fftdiff_jax.restore import notebook
+from fftdiff_jax.restore.restorer import Restorer
 
 TITLE = "Rain removal by diffusion over spectra"
 HEAD = f"""# {TITLE}
@@ -110,7 +110,7 @@ class Page:
             # Visitors know their file by its name, not by where it lies here.
             raise UserError(str(error).replace(str(path), name)) from error
         begin = time.perf_counter()
-        look = show.look(self._restorer, photo.pixels, draws=draws, steps=steps)
+        look = notebook.look(self._restorer, photo.pixels, draws=draws, steps=steps)
         seconds = time.perf_counter() - begin
         folder = tempfile.mkdtemp(dir=self._results.name)
         target = Path(folder) / f"{Path(path).stem}_restored{Path(path).suffix.lower()}"

@@ -35,7 +35,7 @@ from fftdiff_jax.errors import UserError
 if TYPE_CHECKING:
     from jaxtyping import PyTree
 
-    from fftdiff_jax.restoration import Restorer
+    from fftdiff_jax.restore.restorer import Restorer
 
 _RECIPES = flags.DEFINE_list("recipes", [], "configuration files, or names of them")
 _SWEEP = flags.DEFINE_string("sweep", None, "a file that defines get_sweep() -> {name: Config}")
@@ -79,7 +79,7 @@ def main() -> int:
         print(f"comparing {', '.join([*recipes, *openers])} into {output}", flush=True)
         _cli.prepare_jax(_COMPILATION_CACHE.value)
         _cli.share_cores(*recipes.values())
-        from fftdiff_jax.comparison import distinct_names
+        from fftdiff_jax.evaluation.models import distinct_names
 
         names = distinct_names(list(openers)) if openers else []
         for name, opener in zip(names, openers.values(), strict=True):
@@ -130,7 +130,7 @@ def _of(rows: list[dict[str, Any]], name: str, seed: int) -> list[dict[str, Any]
 
 def _score_checkpoint(name: str, restorer: Restorer) -> list[dict[str, Any]]:
     """Scores weights as they are, in every way of sampling."""
-    from fftdiff_jax.unet import count_parameters
+    from fftdiff_jax.method.unet import count_parameters
 
     manifest = _cli.require("manifest", _MANIFEST.value)
     about = {
@@ -150,9 +150,9 @@ def _run(
 
     `rows` are those of before, which know how long a finished run took.
     """
-    from fftdiff_jax.training.checkpoints import load_weights
+    from fftdiff_jax.method.unet import count_parameters
+    from fftdiff_jax.restore.open_weights import load_weights
     from fftdiff_jax.training.loop import train
-    from fftdiff_jax.unet import count_parameters
 
     folder = output / f"{name}-{config.training.seed}"
     # A last evaluation on whole photos is not what is compared.
@@ -181,7 +181,7 @@ def _score(
     about: dict[str, Any], params: PyTree, config: Config, manifest: str
 ) -> list[dict[str, Any]]:
     """A row for the rainy crops, and one for every way of sampling."""
-    from fftdiff_jax import screening
+    from fftdiff_jax.evaluation import screening
 
     crops = screening.load_crops(_cli.read_pairs(manifest, "val"), _CROP.value, _LIMIT.value)
     about = {**about, "crops": len(crops.clean)}
@@ -289,7 +289,7 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _draw(rows: list[dict[str, Any]], output: Path) -> None:
-    from fftdiff_jax.comparison_figure import comparison_figure, comparison_table
+    from fftdiff_jax.figures.recipes import comparison_figure, comparison_table
     from fftdiff_jax.files import replacing, write_text
 
     table = comparison_table(rows)

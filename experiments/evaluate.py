@@ -76,7 +76,7 @@ def main() -> int:
     pairs = min(len(manifest), _LIMIT.value or len(manifest))
     print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
     _cli.prepare_jax(_COMPILATION_CACHE.value)
-    from fftdiff_jax.comparison import Model, evaluate_models
+    from fftdiff_jax.evaluation.models import Model, evaluate_models
 
     asked = {"noise_scale": _NOISE_SCALE.value, "mirror": _MIRROR.value}
     changes = {name: value for name, value in asked.items() if value is not None}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from fftdiff_jax.data.manifest import Manifest
-    from fftdiff_jax.restoration import Restorer
+    from fftdiff_jax.restore.restorer import Restorer
 
 _WITH_MODEL = ("path", "draws", "error")
 _FIGURES = ("pair", "noising", "rain", *_WITH_MODEL)
@@ -68,7 +68,7 @@ def main() -> int:
     rows = [row for row in manifest if row.rainy]
     if _INDEX.value >= len(rows):
         raise UserError(f"--index={_INDEX.value}: {manifest.path} has {len(rows)} pairs, from 0")
-    from fftdiff_jax.data.pipeline import load_pair
+    from fftdiff_jax.data.pairs import load_pair
 
     pair = load_pair(manifest, rows[_INDEX.value])
     print(f"{Path(pair.rainy_path).name}: {_facts(pair.clean, pair.rainy)}", flush=True)
@@ -77,10 +77,10 @@ def main() -> int:
     restorer = None
     if set(wanted) & set(_WITH_MODEL):
         restorer = opener()
-    from fftdiff_jax import plots
+    from fftdiff_jax import figures
 
     draw: dict[str, Callable[[], Figure]] = {
-        "pair": lambda: plots.pair_with_spectra(pair.clean, pair.rainy),
+        "pair": lambda: figures.pair_with_spectra(pair.clean, pair.rainy),
         "noising": lambda: _noising(pair, restorer),
         "rain": lambda: _rain(manifest),
         "path": lambda: _path(pair, _opened(restorer)),
@@ -89,7 +89,7 @@ def main() -> int:
     }
     for name in wanted:
         path = output / f"{name}.png" if into_folder else output
-        plots.save(path, draw[name]())
+        figures.save(path, draw[name]())
         print(path, flush=True)
     return 0
 
@@ -112,51 +112,55 @@ def _facts(clean: Any, rainy: Any) -> str:
 
 
 def _noising(pair: Any, restorer: Restorer | None) -> Figure:
-    from fftdiff_jax import inspection, plots
+    from fftdiff_jax import figures
     from fftdiff_jax.config import Config
+    from fftdiff_jax.evaluation import inspection
 
     config = restorer.config if restorer else Config()
     clean, rainy = inspection.middle(pair.clean), inspection.middle(pair.rainy)
     noised = inspection.noise_pair(config, clean, rainy, _TIMES, seed=_SEED.value)
-    return plots.noising(noised.photos, noised.states, [f"t = {t:g}" for t in _TIMES])
+    return figures.noising(noised.photos, noised.states, [f"t = {t:g}" for t in _TIMES])
 
 
 def _rain(manifest: Manifest) -> Figure:
     from tqdm import tqdm
 
-    from fftdiff_jax import inspection, plots
-    from fftdiff_jax.data.pipeline import load_pair
+    from fftdiff_jax import figures
+    from fftdiff_jax.data.pairs import load_pair
+    from fftdiff_jax.evaluation import inspection
 
     rows = [row for row in manifest if row.rainy]
     rows = rows[: _LIMIT.value or None]
     pairs = (load_pair(manifest, row) for row in tqdm(rows, unit="pair", desc="rain"))
     log_ratio, count = inspection.rain_by_frequency((pair.clean, pair.rainy) for pair in pairs)
-    return plots.where_rain_lives(log_ratio, count)
+    return figures.where_rain_lives(log_ratio, count)
 
 
 def _path(pair: Any, restorer: Restorer) -> Figure:
-    from fftdiff_jax import inspection, plots
+    from fftdiff_jax import figures
+    from fftdiff_jax.evaluation import inspection
 
     rainy = inspection.middle(pair.rainy)
     path = inspection.draw_path(restorer, rainy, steps=_STEPS.value, seed=_SEED.value)
     labels = [f"step {i + 1}\nt = {t:.2g}" for i, t in enumerate(path.times)]
-    return plots.sampling_path(rainy, path.estimates, labels, path.noisy)
+    return figures.sampling_path(rainy, path.estimates, labels, path.noisy)
 
 
 def _draws(pair: Any, restorer: Restorer) -> Figure:
-    from fftdiff_jax import plots
+    from fftdiff_jax import figures
 
     numbers = {"draws": _DRAWS.value, "steps": _STEPS.value, "seed": _SEED.value}
     draws = restorer.sample_float(pair.rainy, **numbers)
-    return plots.draws_and_spread(pair.rainy, draws, pair.clean)
+    return figures.draws_and_spread(pair.rainy, draws, pair.clean)
 
 
 def _error(pair: Any, restorer: Restorer) -> Figure:
-    from fftdiff_jax import inspection, plots
+    from fftdiff_jax import figures
+    from fftdiff_jax.evaluation import inspection
 
     numbers = {"draws": _DRAWS.value, "steps": _STEPS.value, "seed": _SEED.value}
     draws = restorer.sample_float(pair.rainy, **numbers)
-    return plots.error_by_frequency(*inspection.errors(pair.clean, pair.rainy, draws))
+    return figures.error_by_frequency(*inspection.errors(pair.clean, pair.rainy, draws))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def main() -> int:
         raise UserError(f"--output {output}: its name must end in .safetensors")
     print(f"packing {checkpoint}", flush=True)
     _cli.prepare_jax("")
-    from fftdiff_jax.training.checkpoints import load_weights
-    from fftdiff_jax.weights import save_weights
+    from fftdiff_jax.restore.open_weights import load_weights
+    from fftdiff_jax.restore.weights import save_weights
 
     params, config, step = load_weights(checkpoint)
     sampling = _config.override(config, _OVERRIDES).sampling

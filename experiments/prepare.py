@@ -58,11 +58,11 @@ def main() -> None:
             "--export_spectra or --statistics to read one"
         )
     if TFDS.value:
-        from fftdiff_jax.data.rain_pairs import build_rain_pairs
+        from fftdiff_jax.data.sources.shards import build_rain_pairs
 
         print(f"tfds: {build_rain_pairs(output, _bar('tfds'))}")
     if SPECTRA.value:
-        from fftdiff_jax.data.export import export_spectra
+        from fftdiff_jax.data.prepare.export_spectra import export_spectra
 
         print(f"spectra: {export_spectra(output, _bar('spectra'))}")
     if STATISTICS.value:
@@ -71,7 +71,7 @@ def main() -> None:
 
 def _measure(path: str) -> None:
     from fftdiff_jax.data.manifest import read_manifest
-    from fftdiff_jax.data.statistics import measure_statistics, write_statistics
+    from fftdiff_jax.data.prepare.statistics import measure_statistics, write_statistics
 
     manifest = read_manifest(path, "train")
     statistics = measure_statistics(manifest, progress=_bar("statistics"))
@@ -87,7 +87,7 @@ def _bar(name: str) -> Callable[[Iterable, int], Iterable]:
 
 
 def _prepare(root: str, output: str) -> None:
-    from fftdiff_jax.data.preparation import prepare_manifest
+    from fftdiff_jax.data.prepare.manifest_from_folder import prepare_manifest
     from fftdiff_jax.errors import UserError
 
     if LAYOUT.value is None:

@@ -13,8 +13,8 @@ from pathlib import Path
 from absl import flags
 
 from experiments import _cli
-from fftdiff_jax import jobs
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.restore import folders
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, _cli.CHECKPOINT_HELP)
 _INPUT = flags.DEFINE_string(
@@ -75,14 +75,14 @@ def main() -> int:
         raise UserError("--uncertainty: one step draws nothing; give --steps=4, or at least 2")
     if _UNCERTAINTY.value and _NOISE_SCALE.value == 0:
         raise UserError("--uncertainty: with --noise_scale=0 every draw is the same photo")
-    planned = jobs.plan(pattern, output, maps=_UNCERTAINTY.value, keep=_SKIP_EXISTING.value)
+    planned = folders.plan(pattern, output, maps=_UNCERTAINTY.value, keep=_SKIP_EXISTING.value)
     waiting = [job for job in planned if not (_SKIP_EXISTING.value and _is_there(job))]
     if len(waiting) < len(planned):
         print(f"{len(planned) - len(waiting)} are there already")
     if not waiting:
         print(f"nothing is left to restore into {output}")
         return 0
-    print(f"restoring {jobs.photos(len(waiting))} into {output}", flush=True)
+    print(f"restoring {folders.photos(len(waiting))} into {output}", flush=True)
     _cli.prepare_jax(_COMPILATION_CACHE.value)
     from tqdm import tqdm
 
@@ -96,14 +96,14 @@ def main() -> int:
     refused = []
     done = 0
     bar = tqdm(
-        jobs.until_interrupted(waiting),
+        folders.until_interrupted(waiting),
         total=len(waiting),
         unit="photo",
         disable=not _PROGRESS.value,
     )
     try:
         for job in bar:
-            reason = jobs.restore(
+            reason = folders.restore(
                 restorer,
                 job,
                 draws=_DRAWS.value,
@@ -117,7 +117,7 @@ def main() -> int:
             bar.set_postfix_str(f"{len(waiting) - done} left")
     except KeyboardInterrupt:
         bar.close()
-        total = jobs.photos(len(waiting))
+        total = folders.photos(len(waiting))
         print(f"stopped after {done} of {total}; --skip_existing goes on from here")
         raise
     print(f"{len(waiting) - len(refused)} restored: {output}")
@@ -126,7 +126,7 @@ def main() -> int:
     return 1 if refused else 0
 
 
-def _is_there(job: jobs.Job) -> bool:
+def _is_there(job: folders.Job) -> bool:
     return job.target.exists() and (job.spread.exists() or not _UNCERTAINTY.value)
 
 

@@ -18,7 +18,7 @@ from absl import flags
 
 from experiments import _cli, _config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.preemption import Interrupted, Preemption
+from fftdiff_jax.training.cluster.signals import Interrupted, Preemption
 
 _CONFIG = flags.DEFINE_string("config", None, "a file of experiments/configs, or its bare name")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder; made when missing")
@@ -61,10 +61,10 @@ def main() -> int:
             print(f"training {config.training.steps} steps into {workdir}", flush=True)
         _cli.prepare_jax(_COMPILATION_CACHE.value)
         _cli.share_cores(config, devices=_CPU_DEVICES.value)
-        from fftdiff_jax.training import distributed
+        from fftdiff_jax.training.cluster import processes
         from fftdiff_jax.training.loop import train
 
-        place = distributed.start(
+        place = processes.start(
             os.environ, timeout=_PROCESS_TIMEOUT.value, heartbeat=_HEARTBEAT_TIMEOUT.value
         )
         first = place is None or place.index == 0
@@ -79,7 +79,7 @@ def main() -> int:
         except Exception as error:
             if place is None:
                 raise
-            _leave(error, place, distributed)
+            _leave(error, place, processes)
         if not first:
             stop.deafen()  # it waits for the first one, which hears the signals
     if first:
@@ -107,20 +107,20 @@ def _report(workdir: Path, summary: dict[str, Any] | None) -> None:
     )
 
 
-def _leave(error: Exception, place: Any, distributed: Any) -> NoReturn:
+def _leave(error: Exception, place: Any, processes: Any) -> NoReturn:
     """Ends one of several processes: an ordinary exit would wait for those that still train."""
     who = f"process {place.index} of {place.count}"
     code = 1
     if isinstance(error, UserError):
         print(f"error: {who}: {error}", file=sys.stderr)
-    elif distributed.is_lost_process(error):
+    elif processes.is_lost_process(error):
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         print(
             f"error: {who}: another process, or the network to it, is lost ({reason}); the same "
             "command goes on from the last checkpoint",
             file=sys.stderr,
         )
-        code = distributed.LOST
+        code = processes.LOST
     else:
         traceback.print_exception(error)
     sys.stdout.flush()

@@ -42,21 +42,21 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _restore(options: argparse.Namespace) -> int:
-    from fftdiff_jax import jobs
+    from fftdiff_jax.restore import folders
 
     output = Path(options.output).expanduser().absolute()
     keep = options.skip_existing
-    planned = [job for photo in options.photos for job in jobs.plan(photo, output, keep=keep)]
-    jobs.require_own_targets(planned)
+    planned = [job for photo in options.photos for job in folders.plan(photo, output, keep=keep)]
+    folders.require_own_targets(planned)
     if keep:
         planned = [job for job in planned if not job.target.exists()]
-    print(f"restoring {jobs.photos(len(planned))} into {output}", flush=True)
-    from fftdiff_jax.restoration import Restorer
+    print(f"restoring {folders.photos(len(planned))} into {output}", flush=True)
+    from fftdiff_jax.restore.restorer import Restorer
 
     restorer = Restorer.pretrained()
     refused = 0
-    for job in jobs.until_interrupted(planned):
-        reason = jobs.restore(restorer, job, draws=options.draws, steps=options.steps)
+    for job in folders.until_interrupted(planned):
+        reason = folders.restore(restorer, job, draws=options.draws, steps=options.steps)
         print(f"not restored: {reason}" if reason else job.target, flush=True)
         refused += bool(reason)
     return 1 if refused else 0

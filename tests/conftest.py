@@ -41,8 +41,8 @@ def tiny_restorer():
     import jax
 
     from fftdiff_jax.config import Config, ModelConfig
-    from fftdiff_jax.restoration import Restorer
-    from fftdiff_jax.training.state import initial_params
+    from fftdiff_jax.method.denoiser import initial_params
+    from fftdiff_jax.restore.restorer import Restorer
 
     config = Config(model=ModelConfig(widths=(8, 16), blocks=(1, 1)))
     params = initial_params(config, 0)

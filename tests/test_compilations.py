@@ -10,7 +10,7 @@ import pytest
 from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import read_manifest
-from fftdiff_jax.training import distributed
+from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.loop import train
 from fftdiff_jax.training.state import create_state
 from fftdiff_jax.training.step import Batch, make_train_step
@@ -45,7 +45,7 @@ def test_the_count_sees_a_compilation():
 
 def test_a_training_step_is_compiled_once(pairs_csv, tmp_path):
     config = tiny_config(pairs_csv, tmp_path)
-    step, state = make_train_step(config), distributed.on_own_devices(create_state(config))
+    step, state = make_train_step(config), processes.on_own_devices(create_state(config))
     rows = read_manifest(pairs_csv, "train")
     with pipeline.training_batches(config.data, rows, batch_size=4, seed=0) as stream:
 

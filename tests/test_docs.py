@@ -82,7 +82,20 @@ MODULES = {
     for path in (ROOT / tree).rglob("*.py")
 }
 # Endings of names that are files, not attributes of modules.
-FILES = ("csv", "html", "json", "jsonl", "jpg", "md", "npz", "png", "py", "safetensors", "sh", "toml")
+FILES = (
+    "csv",
+    "html",
+    "json",
+    "jsonl",
+    "jpg",
+    "md",
+    "npz",
+    "png",
+    "py",
+    "safetensors",
+    "sh",
+    "toml",
+)
 ALIASES = {"np": "numpy", "jnp": "jax.numpy"}
 
 
@@ -133,7 +146,7 @@ def test_functions_that_are_named_exist(page: Path):
 
 
 def test_a_name_that_leads_nowhere_is_found():
-    assert find("spectra.to_spectrum") is find("fftdiff_jax.spectra.to_spectrum")
+    assert find("spectra.to_spectrum") is find("fftdiff_jax.method.spectra.to_spectrum")
     for name in ("spectrum.to_spectrum", "spectra.to_spektrum", "training.no_module.name"):
         with pytest.raises(LookupError):
             find(name)

@@ -17,11 +17,11 @@ from PIL import Image
 
 from experiments.benchmarks import timing
 from experiments.benchmarks.training import Training
-from fftdiff_jax import spectra
 from fftdiff_jax.config import Config, DataConfig
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
 from fftdiff_jax.data.rain import render_rain
+from fftdiff_jax.method import representations, spectra
 from fftdiff_jax.training.step import Batch
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -39,7 +39,7 @@ def measure_loading(
     scikit-image, and rendered rain. The three ways take turns, so that the machine's load falls
     on all. The decoded photos are cached first; what that takes is reported apart.
     """
-    from fftdiff_jax.data.rain_pairs import build_rain_pairs
+    from fftdiff_jax.data.sources.shards import build_rain_pairs
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
@@ -152,7 +152,7 @@ class _Pipeline:
     def __init__(self, config: Config, data: DataConfig, rows: Manifest, batches: int) -> None:
         self._config, self._data, self._rows, self._batches = config, data, rows, batches
         self._stream: Iterator[pipeline.Batch] = iter(())
-        representation = spectra.make_representation(config.representation)
+        representation = representations.make_representation(config.representation)
 
         def encode(clean: jax.Array, rainy: jax.Array) -> tuple[jax.Array, jax.Array]:
             clean, rainy = (photo.astype(jnp.float32) / 255 for photo in (clean, rainy))
@@ -162,7 +162,7 @@ class _Pipeline:
 
     def fill_cache(self) -> float:
         """Decodes every photo once, one after the other; returns the seconds."""
-        from fftdiff_jax.data.sources import open_source, pair_sizes, plan_cache
+        from fftdiff_jax.data.sources.open import open_source, pair_sizes, plan_cache
 
         start = time.perf_counter()
         source = open_source(self._data, self._rows)

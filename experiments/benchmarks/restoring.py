@@ -9,8 +9,8 @@ import numpy as np
 
 from experiments.benchmarks import timing
 from fftdiff_jax.config import Config
-from fftdiff_jax.restoration import Restorer
-from fftdiff_jax.training.state import initial_params
+from fftdiff_jax.method.denoiser import initial_params
+from fftdiff_jax.restore.restorer import Restorer
 
 
 def measure_restoring(

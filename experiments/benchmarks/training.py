@@ -12,10 +12,10 @@ from jaxtyping import PyTree
 
 from experiments.benchmarks import operations, timing
 from fftdiff_jax.config import Config
-from fftdiff_jax.training import distributed
+from fftdiff_jax.method.unet import count_parameters
+from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.state import TrainState, create_state
 from fftdiff_jax.training.step import Batch, TrainStep, make_train_step, perceptual_network
-from fftdiff_jax.unet import count_parameters
 
 
 class Training:
@@ -23,7 +23,7 @@ class Training:
 
     def __init__(self, config: Config) -> None:
         self.train_step: TrainStep = make_train_step(config)
-        self.state: TrainState = distributed.on_own_devices(create_state(config))
+        self.state: TrainState = processes.on_own_devices(create_state(config))
         self.batch = random_batch(config)
         self.perceptual: PyTree = perceptual_network(config)
 

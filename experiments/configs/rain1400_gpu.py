@@ -8,13 +8,7 @@ r"""Rain1400 (12,600 pairs, a tenth of them for val) on Great Lakes: a node of f
 All the ways to run it: docs/greatlakes.md. Not yet run on a GPU: time and score are to be measured.
 """
 
-from fftdiff_jax.config import (
-    Config,
-    DataConfig,
-    DiffusionConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig
 
 
 def get_config() -> Config:

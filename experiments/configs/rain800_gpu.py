@@ -6,13 +6,7 @@ r"""Rain800 on one GPU.
 Not yet run on a GPU: time and score are to be measured.
 """
 
-from fftdiff_jax.config import (
-    Config,
-    DataConfig,
-    DiffusionConfig,
-    ModelConfig,
-    TrainingConfig,
-)
+from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig
 
 
 def get_config() -> Config:

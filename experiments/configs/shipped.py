@@ -5,8 +5,8 @@ r"""The weights in the box: one step and draws, from the weights of `shipped_fir
 
 Real pairs, and clean photos of them under rendered rain of all kinds in half of the crops. About
 40 minutes on 2 cores. It was run several times over, each time from the weights of the last, and
-with half of each batch at later times: see fftdiff_jax/pretrained/README.md for all that was run,
-and docs/results.md for the scores.
+with half of each batch at later times: see fftdiff_jax/restore/pretrained/README.md for all that
+was run, and docs/results.md for the scores.
 """
 
 from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig

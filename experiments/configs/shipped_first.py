@@ -3,7 +3,7 @@ r"""The first part of the training of the weights in the box: the estimate at t 
     python -m experiments.train --config=experiments/configs/shipped_first.py \
         --config.data.manifest=rain800.csv --workdir=runs/shipped_first
 
-See fftdiff_jax/pretrained/README.md for what was run, and `shipped` for the second part.
+See fftdiff_jax/restore/pretrained/README.md for what was run, and `shipped` for the second part.
 """
 
 from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig

@@ -19,10 +19,11 @@ from absl import flags
 from jaxtyping import UInt8
 
 from fftdiff_jax.config import DataConfig
-from fftdiff_jax.data.images import load_photo
-from fftdiff_jax.data.manifest import Manifest, Row
+from fftdiff_jax.data.crops import TURNED_CLEAN, TURNED_RAINY, cut_crop
+from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.rain import RainBank
-from fftdiff_jax.data.sources import PairSource, open_source, pair_sizes, plan_cache
+from fftdiff_jax.data.sources.base import PairSource
+from fftdiff_jax.data.sources.open import open_source, pair_sizes, plan_cache
 from fftdiff_jax.data.workers import start_worker, without_signals
 from fftdiff_jax.errors import UserError
 
@@ -30,10 +31,6 @@ from fftdiff_jax.errors import UserError
 _SIDES_A_CROP = 4
 _MOST_CROPS = 16  # ... but no single photo fills a large share of an epoch.
 
-# Rain falls, so quarter turns of a rainy photo show what no photo shows; a few teach that the
-# direction is not always the same. A clean photo can be turned freely before rain is rendered.
-_TURNED_RAINY = 0.1
-_TURNED_CLEAN = 0.5
 
 _MOST_REPLACEMENTS = 100
 
@@ -46,18 +43,6 @@ class Batch(TypedDict):
 
     clean: UInt8[np.ndarray, "b h w 3"]
     rainy: UInt8[np.ndarray, "b h w 3"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """A whole pair for evaluation; `where` says its file and row, `row` is its manifest row."""
-
-    where: str
-    row: int
-    clean_path: str
-    rainy_path: str
-    clean: UInt8[np.ndarray, "h w 3"]
-    rainy: UInt8[np.ndarray, "h w 3"]
 
 
 def training_batches(
@@ -107,66 +92,6 @@ def training_batches(
     return TrainingBatches(
         examples, batch_size // process_count, process_index, process_count, start_batch, bad
     )
-
-
-def evaluation_pairs(manifest: Manifest, limit: int | None = None) -> Iterator[Pair]:
-    """Yields whole pairs in the manifest's order, at most `limit` of them.
-
-    Raises:
-      UserError: a photo cannot be read, a row has no rainy photo, or the sizes of a pair differ.
-    """
-    for row in manifest.rows[:limit]:
-        yield load_pair(manifest, row)
-
-
-def load_pair(manifest: Manifest, row: Row) -> Pair:
-    """Reads the whole pair of one row.
-
-    Raises:
-      UserError: a photo cannot be read, there is no rainy photo, or the sizes differ.
-    """
-    where = manifest.where(row)
-    if row.rainy is None:
-        raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
-    try:
-        clean, rainy = load_photo(row.clean), load_photo(row.rainy)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from error
-    if clean.shape != rainy.shape:
-        raise UserError(
-            f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
-            f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
-        )
-    return Pair(where, row.number, row.clean, row.rainy, clean, rainy)
-
-
-def cut_crop(
-    photos: Sequence[UInt8[np.ndarray, "h w 3"]],
-    size: int,
-    rng: np.random.Generator,
-    *,
-    augment: bool = True,
-    turned: float = _TURNED_RAINY,
-) -> list[UInt8[np.ndarray, "s s 3"]]:
-    """Cuts the same random square from photos of one size, flipped and turned alike.
-
-    Args:
-      photos: of the same height and width, neither less than `size`.
-      size: side of the square in pixels.
-      rng: where the randomness comes from; it is used the same way whatever is cut.
-      augment: flip each way in half of the cases, and transpose in a share `turned` of them.
-      turned: share of transposed crops; with a flip that is a quarter turn.
-    """
-    height, width = photos[0].shape[:2]
-    top = int(rng.integers(height - size + 1))
-    left = int(rng.integers(width - size + 1))
-    down, across, turn = rng.random(3) < (0.5, 0.5, turned)
-    crops = [photo[top : top + size, left : left + size] for photo in photos]
-    if augment:
-        crops = [crop[:: -1 if down else 1, :: -1 if across else 1] for crop in crops]
-        if turn:
-            crops = [crop.transpose(1, 0, 2) for crop in crops]
-    return [np.ascontiguousarray(crop) for crop in crops]
 
 
 class TrainingBatches(Iterator[Batch]):
@@ -258,7 +183,7 @@ class _Examples:
             photos.append(self.source.photo(index, True))
         if any(photo.shape != photos[0].shape or min(photo.shape[:2]) < size for photo in photos):
             raise UserError(f"{self.source.where(index)}: the files changed since training began")
-        turned = _TURNED_RAINY if read else _TURNED_CLEAN
+        turned = TURNED_RAINY if read else TURNED_CLEAN
         crops = cut_crop(photos, size, rng, augment=augment, turned=turned)
         return crops[0], crops[1] if read else self.bank.render(crops[0], rng, number)
 

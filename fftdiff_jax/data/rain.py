@@ -18,13 +18,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fftdiff_jax.data.rain_styles import (
-    KINDS,
-    RainStyle,
-    StreakLayer,
-    require_kinds,
-    sample_style,
-)
+from fftdiff_jax.data.rain_styles import KINDS, RainStyle, StreakLayer, require_kinds, sample_style
 from fftdiff_jax.errors import UserError
 
 

@@ -21,18 +21,19 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
-from fftdiff_jax.data.sources import open_manifest
+from fftdiff_jax.data.sources.open import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
-from fftdiff_jax.restoration import Restorer
-from fftdiff_jax.training import distributed, runs
-from fftdiff_jax.training.checkpoints import Checkpoints, SaveError, load_weights
+from fftdiff_jax.restore.open_weights import load_weights, require_same_tree
+from fftdiff_jax.restore.restorer import Restorer
+from fftdiff_jax.training import run_setup
+from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
+from fftdiff_jax.training.cluster import processes
+from fftdiff_jax.training.cluster.signals import Interrupted, Preemption
 from fftdiff_jax.training.log import NoLog, RunLog
-from fftdiff_jax.training.preemption import Interrupted, Preemption
 from fftdiff_jax.training.state import TrainState, create_state
 from fftdiff_jax.training.step import Batch, config_at, make_train_step, perceptual_network
 from fftdiff_jax.training.validation import Validation
-from fftdiff_jax.weights import require_same_tree
 
 _AGAIN = "the same command goes on from there"
 
@@ -42,7 +43,7 @@ def train(
 ) -> dict[str, Any] | None:
     """Trains, or goes on where the run in `workdir` stopped, and evaluates the best weights.
 
-    With several processes (see distributed.py) each calls this alike; only the first one logs and
+    With several processes (see processes.py) each calls this alike; only the first one logs and
     evaluates.
 
     Args:
@@ -61,12 +62,12 @@ def train(
     """
     workdir = workdir.expanduser().absolute()
     stop = stop or Preemption()
-    runs.require_known(config)
+    run_setup.require_known(config)
 
     # ---- data ---------------------------------------------------------------------------------
     manifest = open_manifest(config.data)
     training_set = manifest.select("train" if manifest.has_splits else None).require_files()
-    validation_set = runs.select_validation(manifest)
+    validation_set = run_setup.select_validation(manifest)
     if config.training.batch_size % jax.device_count():
         raise UserError(
             f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "
@@ -74,16 +75,16 @@ def train(
         )
 
     # ---- configuration and state --------------------------------------------------------------
-    runs.make_folder(workdir)
+    run_setup.make_folder(workdir)
     _end_early(stop)
     checkpoints = Checkpoints(workdir)
-    config = runs.complete(config, checkpoints.config(), training_set, workdir)
+    config = run_setup.complete(config, checkpoints.config(), training_set, workdir)
     restored = checkpoints.restore(config)
     state, position = restored or (_first_state(config), {"next_batch": 0, "losses": []})
     if restored is None or jax.process_count() == 1:
-        state = distributed.on_own_devices(state)
+        state = processes.on_own_devices(state)
     first_step = int(state.step)
-    if distributed.is_first():
+    if processes.is_first():
         write_text(
             workdir / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n"
         )
@@ -92,7 +93,7 @@ def train(
     # ---- the loop -----------------------------------------------------------------------------
     owed = position.get("owed")
     if first_step < config.training.steps or owed:
-        first = distributed.is_first()
+        first = processes.is_first()
         owes_row = bool(owed and owed["row"])
         log = RunLog(workdir, first_step, owes_row=owes_row) if first else NoLog()
         validation = Validation(config, validation_set) if validation_set else None
@@ -113,7 +114,7 @@ def train(
     checkpoints.close()
 
     # ---- evaluation of the best weights -------------------------------------------------------
-    if validation_set is None or not distributed.is_first():
+    if validation_set is None or not processes.is_first():
         return None
     with stop.at_once("training is finished; the same command makes the evaluation again"):
         return _evaluate(config, workdir, validation_set, progress)
@@ -157,7 +158,7 @@ class _Run:
         training = self.config.training
         config, train_step = self.config, make_train_step(self.config)
         perceptual = perceptual_network(self.config)
-        agreement = distributed.Agreement()
+        agreement = processes.Agreement()
         if owed:
             self._after(state, int(state.step), losses, owed["row"])
         pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
@@ -214,7 +215,7 @@ class _Run:
         if due.check and self.validation is not None:
             scores = _agreed_scores(self.validation, params, self.stop)
             if scores is None:
-                wish = distributed.strongest(self.stop.wish)
+                wish = processes.strongest(self.stop.wish)
                 self._end(state, step, losses, row, wish)
                 return
             values |= {"val_psnr_y": scores["psnr_y"], "val_gain_y": scores["gain_y"]}
@@ -223,7 +224,7 @@ class _Run:
             )
         if values:
             self._tolerate(lambda: self.log.write(step, values))
-        if due.picture and self.validation is not None and distributed.is_first():
+        if due.picture and self.validation is not None and processes.is_first():
             picture = self.validation.picture(params)
             self._tolerate(lambda: self.log.picture(step, picture))
         if due.save or due.check:
@@ -231,7 +232,7 @@ class _Run:
             whole = config_at(self.config, step) == self.config
             position = {"next_batch": step, "losses": losses}
             self._save(state, step, position, scores if whole else None)
-            wish = distributed.strongest(self.stop.wish)
+            wish = processes.strongest(self.stop.wish)
             if wish:  # it came meanwhile: nothing is left to be saved
                 raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")
 
@@ -279,7 +280,7 @@ class _Run:
             self._say(f"warning: {error}; training goes on")
 
     def _say(self, line: str) -> None:
-        if distributed.is_first():
+        if processes.is_first():
             self.bar.write(line)
 
 
@@ -288,9 +289,9 @@ def _agreed_scores(
 ) -> dict[str, float] | None:
     """The first process's scores, in every process; None where it was asked to end meanwhile."""
     scores = None
-    if distributed.is_first():
+    if processes.is_first():
         scores = validation.score(params, stopped=lambda: stop.wish > 0)
-    whole, psnr_y, gain_y = distributed.from_first(
+    whole, psnr_y, gain_y = processes.from_first(
         [0.0, 0.0, 0.0] if scores is None else [1.0, scores["psnr_y"], scores["gain_y"]]
     )
     return {"psnr_y": psnr_y, "gain_y": gain_y} if whole else None
@@ -352,7 +353,7 @@ def _device_batches(config: Config, manifest: Manifest, first: int) -> Generator
 
 
 def _end_early(stop: Preemption) -> None:
-    wish = distributed.strongest(stop.wish)
+    wish = processes.strongest(stop.wish)
     if wish:
         raise Interrupted(wish, "ended before a step was taken; the same command goes on")
 
@@ -361,7 +362,7 @@ def _evaluate(
     config: Config, workdir: Path, validation_set: Manifest, progress: bool
 ) -> dict[str, Any] | None:
     # Late: the report and its figures are not needed to train.
-    from fftdiff_jax.evaluation import evaluate
+    from fftdiff_jax.evaluation.evaluate import evaluate
 
     folder = workdir / "evaluation"
     summary = evaluate(

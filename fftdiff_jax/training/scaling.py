@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fftdiff_jax.config import Config
-from fftdiff_jax.training import distributed
+from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.state import abstract_state, create_state
 from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
 
@@ -106,7 +106,7 @@ def measure_step(config: Config, examples: int = _EXAMPLES, repeats: int = 5) ->
     rng = np.random.default_rng(0)
     clean, rainy = rng.integers(0, 256, (2, 1, examples, side, side, 3), np.uint8)
     perceptual = perceptual_network(config)
-    state = distributed.on_own_devices(create_state(config))
+    state = processes.on_own_devices(create_state(config))
     step: Any = make_train_step(config)
     product = jax.jit(jnp.matmul)
     square = jnp.ones((size, size), jnp.dtype(config.model.dtype))

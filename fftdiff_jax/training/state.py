@@ -11,8 +11,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from fftdiff_jax.config import Config, TrainingConfig
-from fftdiff_jax.denoiser import Denoiser
-from fftdiff_jax.spectra import CHANNELS
+from fftdiff_jax.method.denoiser import initial_params
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -43,15 +42,6 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
 def _is_kernel(params: PyTree) -> PyTree:
     # Decaying biases and norm scales only pulls them off what the data wants.
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
-
-
-def initial_params(config: Config, seed: int) -> PyTree:
-    """Fresh float32 parameters; they do not depend on the crop size."""
-    side = 4 * config.model.fold * 2 ** (len(config.model.widths) - 1)
-    photo = jnp.zeros((1, side, side, 3))
-    state = jnp.zeros((1, side, side, CHANNELS))
-    init = jax.jit(Denoiser(config).init)
-    return init(jax.random.key(seed), state, photo, jnp.ones(1), photo, photo[..., :1])["params"]
 
 
 def create_state(config: Config) -> TrainState:

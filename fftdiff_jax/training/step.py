@@ -16,10 +16,11 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
-from fftdiff_jax import diffusion, metrics, noises, spectra, uncertainty
 from fftdiff_jax.config import Config
-from fftdiff_jax.denoiser import Prediction, predict
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.method import diffusion, error_model, noises, representations, spectra
+from fftdiff_jax.method.denoiser import Prediction, predict
+from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 
 AXIS = "devices"
@@ -108,7 +109,7 @@ def noise_examples(
     t: Float[Array, " n"],
 ) -> Noised:
     """Takes pairs of photos in [0, 1] through the forward process, each with its own noise."""
-    representation = spectra.make_representation(config.representation)
+    representation = representations.make_representation(config.representation)
     schedule = diffusion.make_schedule(config.diffusion.schedule)
     state = representation.encode(clean, rainy)
     noise = jax.vmap(noises.make_noise(config.diffusion.noise))(keys, rainy)
@@ -162,9 +163,9 @@ def mean_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[A
 def error_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
     """How badly the network describes its own error, per pixel and per frequency."""
     error = jax.lax.stop_gradient(prediction.photo - clean)
-    loss = uncertainty.deviation_loss(error, prediction.log_deviation)
+    loss = error_model.deviation_loss(error, prediction.log_deviation)
     whitened = error / jax.lax.stop_gradient(_deviation(prediction))
-    return loss + uncertainty.colour_loss(whitened, prediction.colour)
+    return loss + error_model.colour_loss(whitened, prediction.colour)
 
 
 def _deviation(prediction: Prediction) -> Float[Array, "b h w 1"]:
@@ -180,7 +181,7 @@ def first_loss(
     """The loss of the first estimate, which is the best single photo, a number an example."""
     loss = photo_loss(config, prediction.photo, clean)
     if perceptual is not None:
-        distance = metrics.perceptual_distance(perceptual, prediction.photo, clean)
+        distance = lpips.perceptual_distance(perceptual, prediction.photo, clean)
         loss += config.diffusion.perceptual_weight * distance
     return loss + ERROR_WEIGHT * error_loss(prediction, clean)
 
@@ -259,7 +260,7 @@ def batch_loss(
 def perceptual_network(config: Config) -> PyTree:
     """The frozen weights of LPIPS (AlexNet) that the step wants; None where no loss uses them."""
     wanted = config.diffusion.perceptual_weight > 0
-    return metrics.perceptual_params("alexnet") if wanted else None
+    return lpips.perceptual_params("alexnet") if wanted else None
 
 
 TrainStep = Callable[[TrainState, Batch, PyTree], tuple[TrainState, dict[str, Array]]]

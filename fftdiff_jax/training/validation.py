@@ -8,12 +8,12 @@ import jax
 import numpy as np
 from jaxtyping import PyTree, UInt8
 
-from fftdiff_jax import metrics
 from fftdiff_jax.config import Config
 from fftdiff_jax.data.manifest import Manifest
-from fftdiff_jax.data.pipeline import load_pair
-from fftdiff_jax.restoration import to_uint8
-from fftdiff_jax.tile_sampler import make_tile_sampler
+from fftdiff_jax.data.pairs import load_pair
+from fftdiff_jax.metrics import psnr_ssim
+from fftdiff_jax.restore.restorer import to_uint8
+from fftdiff_jax.restore.tile_programs import make_tile_sampler
 
 
 class Validation:
@@ -70,7 +70,7 @@ def _mean_psnr_y(
     photos: UInt8[np.ndarray, "n h w 3"], clean: UInt8[np.ndarray, "n h w 3"]
 ) -> float:
     scores = [
-        metrics.score_photos(photo, truth)["psnr_y"]
+        psnr_ssim.score_photos(photo, truth)["psnr_y"]
         for photo, truth in zip(photos, clean, strict=True)
     ]
     return float(np.mean(scores))

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fftdiff_jax.comparison import Model, evaluate_models
 from fftdiff_jax.data.images import save_png
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
+from fftdiff_jax.evaluation.models import Model, evaluate_models
 from tests.browser.chromium import Page
 from tests.fakes import BlurringRestorer
 

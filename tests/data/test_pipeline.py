@@ -16,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fftdiff_jax.config import DataConfig
+from fftdiff_jax.data.crops import cut_crop
 from fftdiff_jax.data.manifest import read_manifest
-from fftdiff_jax.data.pipeline import cut_crop, evaluation_pairs, training_batches
+from fftdiff_jax.data.pairs import evaluation_pairs
+from fftdiff_jax.data.pipeline import training_batches
 from fftdiff_jax.errors import UserError
 from tests.data.trees import numbered, pairs_csv, photo, save, wet
 

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments._config import load_config, load_sweep
-from fftdiff_jax.training.runs import require_known
+from fftdiff_jax.training.run_setup import require_known
 from tests.commands import ROOT
 
 EXPERIMENTS = ROOT / "experiments"

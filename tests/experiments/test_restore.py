@@ -152,7 +152,7 @@ def test_results_within_the_input_are_no_input(tmp_path, checkpoint):
 
 
 def plan_in_process(folder, pattern, output, **options):
-    from fftdiff_jax.jobs import plan
+    from fftdiff_jax.restore.folders import plan
 
     return plan(str(folder / pattern), folder / output, **options)
 
@@ -176,7 +176,7 @@ def test_no_result_takes_the_place_of_any_input(tmp_path):
 
 def test_several_patterns_cost_no_photo_of_another_one(tmp_path):
     """What one word of `python -m fftdiff_jax A B` is restored to may be what the other names."""
-    from fftdiff_jax.jobs import require_own_targets
+    from fftdiff_jax.restore.folders import require_own_targets
 
     for name in ("in/sub/p.png", "out/sub/p.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -6,8 +6,8 @@ from skimage import data
 
 from experiments import unseen_rain
 from fftdiff_jax.data.manifest import read_manifest
-from fftdiff_jax.data.pipeline import load_pair
-from fftdiff_jax.metrics import score_photos
+from fftdiff_jax.data.pairs import load_pair
+from fftdiff_jax.metrics.psnr_ssim import score_photos
 from tests import tiny
 from tests.commands import run
 

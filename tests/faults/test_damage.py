@@ -5,7 +5,9 @@ import contextlib
 import pytest
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.checkpoints import ITEMS, Checkpoints, load_weights
+from fftdiff_jax.restore.checkpoint_reader import ITEMS
+from fftdiff_jax.restore.open_weights import load_weights
+from fftdiff_jax.training.checkpoints import Checkpoints
 from tests.training.test_checkpoints import CONFIG, save, state_at
 
 pytestmark = pytest.mark.fault

@@ -13,7 +13,8 @@ import pytest
 
 from fftdiff_jax.config import Config, ModelConfig
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.checkpoints import Checkpoints, load_weights
+from fftdiff_jax.restore.open_weights import load_weights
+from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.state import create_state
 from tests.commands import ROOT, environment
 

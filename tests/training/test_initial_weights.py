@@ -8,7 +8,7 @@ import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.checkpoints import load_weights
+from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.training.loop import train
 from fftdiff_jax.training.state import create_state
 from tests import tiny

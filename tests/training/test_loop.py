@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
+from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.training import loop
-from fftdiff_jax.training.checkpoints import load_weights
 from tests import tiny
 
 

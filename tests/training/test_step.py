@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fftdiff_jax import metrics
 from fftdiff_jax.config import (
     Config,
     DiffusionConfig,
@@ -20,6 +19,7 @@ from fftdiff_jax.config import (
     TrainingConfig,
 )
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.state import create_state, update_ema
 from fftdiff_jax.training.step import (
     Batch,
@@ -92,7 +92,7 @@ def test_black_and_white_crops_give_finite_gradients():
 
 
 def test_perceptual_term_raises_the_loss_by_its_share():
-    weights = metrics.perceptual_params("alexnet")
+    weights = lpips.perceptual_params("alexnet")
     losses = []
     for weight in (0.0, 0.1, 0.2):
         diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)

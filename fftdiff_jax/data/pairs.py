@@ -1,0 +1,56 @@
+"""Whole pairs for evaluation, read and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from fftdiff_jax.data.images import load_photo
+from fftdiff_jax.data.manifest import Manifest, Row
+from fftdiff_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A whole pair for evaluation; `where` says its file and row, `row` is its manifest row."""
+
+    where: str
+    row: int
+    clean_path: str
+    rainy_path: str
+    clean: UInt8[np.ndarray, "h w 3"]
+    rainy: UInt8[np.ndarray, "h w 3"]
+
+
+def evaluation_pairs(manifest: Manifest, limit: int | None = None) -> Iterator[Pair]:
+    """Yields whole pairs in the manifest's order, at most `limit` of them.
+
+    Raises:
+      UserError: a photo cannot be read, a row has no rainy photo, or the sizes of a pair differ.
+    """
+    for row in manifest.rows[:limit]:
+        yield load_pair(manifest, row)
+
+
+def load_pair(manifest: Manifest, row: Row) -> Pair:
+    """Reads the whole pair of one row.
+
+    Raises:
+      UserError: a photo cannot be read, there is no rainy photo, or the sizes differ.
+    """
+    where = manifest.where(row)
+    if row.rainy is None:
+        raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
+    try:
+        clean, rainy = load_photo(row.clean), load_photo(row.rainy)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    if clean.shape != rainy.shape:
+        raise UserError(
+            f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
+            f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
+        )
+    return Pair(where, row.number, row.clean, row.rainy, clean, rainy)

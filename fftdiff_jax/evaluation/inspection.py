@@ -1,0 +1,161 @@
+"""The numbers behind the figures: noised pairs, a draw on its way, rain by frequency.
+
+Each function returns plain arrays that plots.py draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from fftdiff_jax.config import Config
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.method import diffusion, noises, representations, spectra
+from fftdiff_jax.metrics import calibration
+from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.restore.restorer import Restorer
+from fftdiff_jax.restore.tile_programs import make_tile_sampler
+
+SIDE = 256  # of the windows on photos that are looked at, in pixels
+
+
+class Noised(NamedTuple):
+    """One pair at several times of the forward process."""
+
+    states: Float[np.ndarray, "n h w 6"]  # z_t
+    photos: Float[np.ndarray, "n h w 3"]  # what they decode to, clipped to [0, 1]
+
+
+class Path(NamedTuple):
+    """One draw on its way from noise to a photo."""
+
+    times: Float[np.ndarray, " s"]  # t of each step, from 1 downwards
+    noisy: Float[np.ndarray, "s h w 3"]  # what z_t decodes to before each step
+    estimates: Float[np.ndarray, "s h w 3"]  # the clean photo as each step sees it
+
+
+def middle(photo: UInt8[np.ndarray, "h w 3"], side: int = SIDE) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The middle of a photo, at most `side` pixels high and wide."""
+    top, left = (max(0, (length - side) // 2) for length in photo.shape[:2])
+    return photo[top : top + side, left : left + side]
+
+
+def noise_pair(
+    config: Config,
+    clean: UInt8[np.ndarray, "h w 3"],
+    rainy: UInt8[np.ndarray, "h w 3"],
+    times: Sequence[float],
+    *,
+    seed: int = 0,
+) -> Noised:
+    """Takes a pair through the forward process, with the same noise at every time in [0, 1].
+
+    Raises:
+      UserError: the configuration names something unknown.
+    """
+    representation = representations.make_representation(config.representation)
+    schedule = diffusion.make_schedule(config.diffusion.schedule)
+    draw_noise = noises.make_noise(config.diffusion.noise)
+    x, y = (jnp.asarray(photo, jnp.float32) / 255 for photo in (clean, rainy))
+    state, noise = representation.encode(x, y), draw_noise(jax.random.key(seed), y)
+    t = jnp.asarray(times, jnp.float32)[:, None, None, None]
+    states = diffusion.diffuse(state, noise, schedule.alpha(t), schedule.sigma(t))
+    photos = jnp.clip(representation.decode(states, y[None]), 0, 1)
+    return Noised(np.asarray(states), np.asarray(photos))
+
+
+def draw_path(
+    restorer: Restorer,
+    rainy: UInt8[np.ndarray, "h w 3"],
+    *,
+    steps: int,
+    seed: int = 0,
+) -> Path:
+    """Draws one photo, before pairs are centred, and keeps what every step saw and said.
+
+    Args:
+      restorer: whose network and sampler draw.
+      rainy: a photo, small enough to be restored in one piece (see `middle`).
+      steps: network evaluations.
+      seed: of the noise.
+
+    Raises:
+      UserError: fewer than one step, or the configuration names something unknown.
+    """
+    if steps < 1:
+        raise UserError(f"steps is {steps}; a draw takes at least 1")
+    way = dataclasses.replace(restorer.config.sampling, steps=steps)
+    draw = jax.jit(make_tile_sampler(restorer.config, way, trajectory=True))
+    photo, place = rainy[None].astype(np.float32) / 255, np.zeros((1, 3), np.int32)
+    path = draw(restorer.params, photo, place, jax.random.key(seed))
+    return Path(
+        *(np.asarray(part) for part in (path.times, path.noisy[:, 0], path.estimates[:, 0]))
+    )
+
+
+def errors(
+    clean: UInt8[np.ndarray, "h w 3"],
+    rainy: UInt8[np.ndarray, "h w 3"],
+    draws: Float[np.ndarray, "n h w 3"],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `plots.error_by_frequency` draws: of the rainy photo, of the draws' mean, their spread.
+
+    Returns:
+      The rings' edges, and the mean squares in them; the spread is the variance of one draw.
+
+    Raises:
+      UserError: fewer than two draws.
+    """
+    truth, before, mean = clean / np.float32(255), rainy / np.float32(255), draws.mean(axis=0)
+    power = calibration.power_by_frequency
+    found = np.concatenate(drawing.deviations(draws))
+    spread = np.sum([power(part) for part in found], axis=0)
+    return calibration.FREQUENCIES, power(before - truth), power(mean - truth), spread
+
+
+def rain_by_frequency(
+    pairs: Iterable[tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w 3"]]],
+    *,
+    side: int = SIDE,
+) -> tuple[Float[np.ndarray, "s s"], int]:
+    """The mean over (clean, rainy) pairs of log |rainy| / |clean| on a centred spectrum.
+
+    Photos are cut into windows of side x side pixels, weighted by a Hann window so that their
+    borders do not draw a cross; smaller photos are left out.
+
+    Returns:
+      The map for `plots.where_rain_lives`, and how many pairs it is the mean of.
+
+    Raises:
+      UserError: no photo is large enough.
+    """
+    ramp = np.hanning(side + 2)[1:-1].astype(np.float32)
+    window = (ramp[:, None] * ramp)[..., None]
+    total, count = np.zeros((side, side)), 0
+    for clean, rainy in pairs:
+        height, width = clean.shape[:2]
+        corners = [
+            (top, left)
+            for top in range(0, height - side + 1, side)
+            for left in range(0, width - side + 1, side)
+        ]
+        for top, left in corners:
+            levels = []
+            for photo in (rainy, clean):
+                cut = photo[top : top + side, left : left + side].astype(np.float32) / 255
+                # The mean would leak into the lowest frequencies through the window.
+                cut = (cut - cut.mean(axis=(0, 1))) * window
+                spectrum = np.fft.fft2(cut, axes=(0, 1), norm="ortho")
+                power = np.square(np.abs(spectrum)).mean(axis=-1)
+                levels.append(0.5 * np.log(power + spectra.MAGNITUDE_FLOOR**2))
+            total += (levels[0] - levels[1]) / len(corners)
+        count += bool(corners)
+    if not count:
+        raise UserError(f"no photo has {side} x {side} pixels; rain by frequency needs larger ones")
+    return np.fft.fftshift(total / count), count

@@ -1,0 +1,166 @@
+"""Quick scores of one model in several ways of sampling, on centre crops of val photos.
+
+Screening compares recipes: every model sees the same crops and the same noise. One draw is scored
+as it comes, the mean of the draws beside it, and the draws' spread against the error of their mean,
+over all frequencies and in bands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int, PyTree, UInt8
+
+from fftdiff_jax.config import Config, SamplingConfig
+from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.pairs import load_pair
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.method import spectra
+from fftdiff_jax.metrics import lpips, psnr_ssim
+from fftdiff_jax.metrics.draws import centred, deviations
+from fftdiff_jax.restore.restorer import Restorer, to_uint8
+from fftdiff_jax.restore.tile_programs import can_be_blended, make_tile_sampler, steps_taken
+
+BANDS = 8  # of equal width, from 0 to half a cycle a pixel
+AT_ONCE = 4  # crops in a batch
+NETS = ("alexnet", "vgg16")
+
+
+@dataclasses.dataclass(frozen=True)
+class Crops:
+    """Centre crops of pairs, all of one size, and the whole photos that they are cut from."""
+
+    clean: UInt8[np.ndarray, "n s s 3"]
+    rainy: UInt8[np.ndarray, "n s s 3"]
+    whole: tuple[UInt8[np.ndarray, "h w 3"], ...]  # rainy
+
+
+def load_crops(manifest: Manifest, side: int = 192, limit: int = 0) -> Crops:
+    """Centre crops of the manifest's pairs that are large enough, evenly picked down to `limit`.
+
+    Raises:
+      UserError: no pair is large enough.
+    """
+    every = max(1, len(manifest) // limit) if limit else 1
+    pairs = [load_pair(manifest, row) for row in manifest.rows[::every]]
+    pairs = [pair for pair in pairs if min(pair.clean.shape[:2]) >= side][: limit or None]
+    if not pairs:
+        raise UserError(f"{manifest.path}: no pair is as large as {side} x {side} pixels")
+    return Crops(
+        np.stack([_centre(pair.clean, side) for pair in pairs]),
+        np.stack([_centre(pair.rainy, side) for pair in pairs]),
+        tuple(pair.rainy for pair in pairs),
+    )
+
+
+def screen(
+    params: PyTree, config: Config, crops: Crops, sampling_config: SamplingConfig
+) -> dict[str, Any]:
+    """Scores of the mean of the draws, of one draw, and of the spread; means over the crops.
+
+    Returns:
+      psnr_y, ssim_y, lpips_alexnet, lpips_vgg16 of the mean of the draws; with several draws also
+      the same names with the prefix draw_ for the first draw alone, `spread_over_error`,
+      `spread_over_error_by_band` (from low to high frequency) and `spread_error_correlation`, over
+      pixels. Spread is the root of the draws' mean variance, error the root mean square of
+      mean - clean, corrected for the number of draws: 1 is calibrated. With one step also
+      `whole_psnr_y`: of the same crops, cut from whole photos that were restored.
+    """
+    sampler = jax.jit(make_tile_sampler(config, sampling_config))
+    steps = steps_taken(config, sampling_config.steps, sampling_config.noise_scale)
+    drawn = steps > 1 and can_be_blended(config)
+    count = sampling_config.draws + (sampling_config.draws % 2 if drawn else 0)
+    draws = np.stack([_draw(sampler, params, crops.rainy, number) for number in range(count)])
+    if drawn:
+        first = jax.jit(make_tile_sampler(config, dataclasses.replace(sampling_config, steps=1)))
+        draws = np.clip(centred(draws, _draw(first, params, crops.rainy, 0)), 0, 1)
+        draws = draws[: sampling_config.draws]
+    mean = draws.mean(axis=0)
+    scores: dict[str, Any] = score_crops(mean, crops.clean)
+    if sampling_config.steps == 1:
+        restorer = Restorer(params, dataclasses.replace(config, sampling=sampling_config))
+        cut = [_centre(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
+        pairs = zip(cut, crops.clean, strict=True)
+        scores["whole_psnr_y"] = float(
+            np.mean([psnr_ssim.score_photos(photo, truth)["psnr_y"] for photo, truth in pairs])
+        )
+    if len(draws) > 1:
+        scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], crops.clean).items()}
+        scores |= spread_against_error(draws, crops.clean.astype(np.float32) / 255)
+    return scores
+
+
+def score_crops(
+    photos: Float[np.ndarray, "n s s 3"], clean: UInt8[np.ndarray, "n s s 3"]
+) -> dict[str, float]:
+    """Means over crops of PSNR and SSIM on Y and of LPIPS with both networks, rounded to 8 bits."""
+    rounded = to_uint8(photos)
+    rows = []
+    for photo, truth in zip(rounded, clean, strict=True):
+        scores = psnr_ssim.score_photos(photo, truth)
+        row = {"psnr_y": scores["psnr_y"], "ssim_y": scores["ssim_y"]}
+        a, b = (jnp.asarray(x[None], jnp.float32) / 255 for x in (photo, truth))
+        for net in NETS:
+            row[f"lpips_{net}"] = float(lpips.lpips(a, b, net=net)[0])
+        rows.append(row)
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+
+
+def spread_against_error(
+    draws: Float[np.ndarray, "d n s s 3"], clean: Float[np.ndarray, "n s s 3"]
+) -> dict[str, Any]:
+    """See `screen`. What the mean of the pairs varies by itself is taken off its error."""
+    found = deviations(draws)
+    pairs = len(found.within)
+    mean = draws[: 2 * pairs].mean(axis=0)
+    variance = found.variance()
+    square = np.square(mean - clean)
+    between = np.sum([_power(row) for row in found.between], axis=0)
+    spread_power = np.sum([_power(row) for row in found.within], axis=0) + between
+    error_power = np.maximum(_power(mean - clean) - between / pairs, 1e-12)
+    frequency = spectra.radial_frequency(*clean.shape[1:3])[..., 0]
+    band = np.floor(frequency / 0.5 * BANDS)
+    ratios = [
+        float(np.sqrt(spread_power[band == i].mean() / error_power[band == i].mean()))
+        for i in range(BANDS)
+    ]
+    roots = (np.sqrt(x.mean(axis=-1)).ravel() for x in (variance, square))
+    return {
+        "spread_over_error": float(np.sqrt(spread_power.mean() / error_power.mean())),
+        "spread_over_error_by_band": ratios,
+        "spread_error_correlation": float(np.corrcoef(*roots)[0, 1]),
+    }
+
+
+def _power(photos: Float[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "s s"]:
+    spectrum = np.fft.fftshift(np.fft.fft2(photos, axes=(1, 2), norm="ortho"), axes=(1, 2))
+    return np.square(np.abs(spectrum)).mean(axis=(0, -1))
+
+
+def _draw(
+    sampler: Any, params: PyTree, rainy: UInt8[np.ndarray, "n s s 3"], number: int
+) -> Float[np.ndarray, "n s s 3"]:
+    count = len(rainy)
+    places = np.zeros((count, 3), np.int32)
+    # Each crop has its own noise in each pair of draws, and draws 2k and 2k + 1 are such a pair.
+    places[:, 0] = 2 * (number // 2 * count + np.arange(count)) + number % 2
+    found = []
+    for chosen in _batches(count):
+        photos = rainy[chosen].astype(np.float32) / 255
+        found.append(np.asarray(sampler(params, photos, places[chosen], jax.random.key(0))))
+    return np.concatenate(found)[:count]
+
+
+def _batches(count: int) -> Int[np.ndarray, "n b"]:
+    """Indices in batches of one size; the last one repeats the last crop."""
+    padded = np.minimum(np.arange(-(-count // AT_ONCE) * AT_ONCE), count - 1)
+    return padded.reshape(-1, AT_ONCE)
+
+
+def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
+    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+    return photo[top : top + side, left : left + side]

@@ -1,0 +1,328 @@
+"""Evaluation with a restorer that needs no training: scores, resuming, sharing, refusals."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data as photos
+
+from fftdiff_jax.data.images import load_photo, save_png
+from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.evaluation.evaluate import evaluate, weights_digest
+from fftdiff_jax.evaluation.records import ResultFolder, read_results
+from fftdiff_jax.evaluation.summary import bootstrap_interval, choose_shown
+from fftdiff_jax.metrics import psnr_ssim
+from tests.fakes import BlurringRestorer
+
+
+@pytest.fixture
+def manifest(tmp_path: Path, rng: np.random.Generator) -> Manifest:
+    """Five pairs of several sizes, one of them too small for LPIPS."""
+    cat = photos.chelsea()
+    rows = []
+    for i, (height, width) in enumerate([(40, 51), (64, 33), (48, 48), (21, 50), (37, 64)]):
+        clean = cat[60 + 9 * i : 60 + 9 * i + height, 100 : 100 + width]
+        streaks = 60 * (rng.random((1, width, 1)) > 0.8)
+        names = [tmp_path / "pairs" / f"{kind}, {i}.png" for kind in ("clean", "rainy")]
+        save_png(names[0], clean)
+        save_png(names[1], np.clip(clean + streaks, 0, 255).astype(np.uint8))
+        rows.append((str(names[0]), str(names[1]), "val"))
+    write_manifest(tmp_path / "pairs.csv", rows)
+    return read_manifest(tmp_path / "pairs.csv")
+
+
+def table(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def without_seconds(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
+def test_scores_are_those_of_the_saved_photos(manifest: Manifest, tmp_path: Path) -> None:
+    summary = evaluate(BlurringRestorer(), manifest, tmp_path / "out", draws=3)
+    rows = table(tmp_path / "out")
+    assert [row["file"] for row in rows] == [f"pairs/rainy, {i}.png" for i in range(5)]
+    assert [row["row"] for row in rows] == ["2", "3", "4", "5", "6"]
+    saved = sorted((tmp_path / "out" / "restored").iterdir())
+    for row, pair, path in zip(rows, manifest, saved, strict=True):
+        clean = load_photo(pair.clean)
+        assert (int(row["height"]), int(row["width"])) == clean.shape[:2]
+        for kind, photo in (("rainy", load_photo(str(pair.rainy))), ("restored", load_photo(path))):
+            for name, value in psnr_ssim.score_photos(photo, clean).items():
+                assert float(row[f"{kind}_{name}"]) == pytest.approx(value, abs=1e-6)
+    assert summary is not None
+    assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["num_images"], summary["steps"], summary["draws"]) == (5, 2, 3)
+    for kind in ("rainy", "restored"):
+        for name in ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"):
+            mean = np.mean([float(row[f"{kind}_{name}"]) for row in rows])
+            assert summary[kind][name] == pytest.approx(mean, abs=1e-5)
+    low, high = summary["intervals"]["gain"]["psnr_y"]
+    assert low < summary["gain"]["psnr_y"] < high
+    assert summary["calibration"]["draws"] == 3
+    with Image.open(tmp_path / "out" / "before_after.png") as picture:
+        assert picture.width > 1000
+
+
+def test_lpips_is_left_out_where_a_photo_is_too_small(manifest: Manifest, tmp_path: Path) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path / "out")
+    measured = [row["restored_lpips"] != "" for row in table(tmp_path / "out")]
+    assert measured == [True, True, True, False, True]
+    summary, _ = read_results(tmp_path / "out")
+    assert "lpips" not in summary["restored"]  # a mean over other photos would be misread
+    three = evaluate(BlurringRestorer(), manifest, tmp_path / "three", limit=3)
+    assert three is not None
+    assert three["restored"]["lpips"] > 0
+
+
+@pytest.mark.slow
+def test_lpips_with_both_networks(manifest: Manifest, tmp_path: Path) -> None:
+    nets = ("vgg16", "alexnet")
+    summary = evaluate(BlurringRestorer(), manifest, tmp_path, limit=2, lpips_nets=nets)
+    for scores in (summary["restored"], summary["rainy"], summary["intervals"]["gain"]):
+        assert {"lpips", "lpips_vgg"} <= set(scores)
+    assert summary["restored"]["lpips"] != summary["restored"]["lpips_vgg"]
+    with open(tmp_path / "metrics.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            assert float(row["restored_lpips_vgg"]) > 0
+    with pytest.raises(UserError, match="lpips"):
+        evaluate(BlurringRestorer(), manifest, tmp_path, limit=2)
+
+
+def test_an_unknown_network_of_lpips_is_refused(manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no network 'resnet'"):
+        evaluate(BlurringRestorer(), manifest, tmp_path, lpips_nets=("resnet",))
+
+
+def test_an_interrupted_evaluation_goes_on(manifest: Manifest, tmp_path: Path) -> None:
+    whole = evaluate(BlurringRestorer(), manifest, tmp_path / "whole", lpips=False)
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(BlurringRestorer(stop_after=3), manifest, out, lpips=False)
+    assert len(table(out)) == 2  # the first call compiles
+    assert not (out / "summary.json").exists()
+    for name in ("metrics.csv", "diagnostics.jsonl"):
+        with open(out / name, "a") as file:
+            file.write("pairs/rainy 2.png,4,4")  # what a crash in the middle of a line leaves
+    restorer = BlurringRestorer()
+    again = evaluate(restorer, manifest, out, lpips=False)
+    assert len(restorer.calls) == 1 + 3
+    assert without_seconds(table(out)) == without_seconds(table(tmp_path / "whole"))
+    assert whole is not None
+    assert again is not None
+    assert again["restored"] == whole["restored"]
+    finished = BlurringRestorer()
+    evaluate(finished, manifest, out, lpips=False)
+    assert finished.calls == []
+
+
+def test_a_photo_with_half_of_its_record_is_restored_again(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path, lpips=False)
+    before = without_seconds(table(tmp_path))
+    details = tmp_path / "diagnostics.jsonl"
+    lines = details.read_text().splitlines(keepends=True)
+    details.write_text("".join(lines[:2] + lines[3:]))
+    restorer = BlurringRestorer()
+    evaluate(restorer, manifest, tmp_path, lpips=False)
+    assert restorer.calls[1:] == [(48, 48, 3)]
+    summary, results = read_results(tmp_path)
+    assert summary["num_images"] == len(results) == 5
+    assert without_seconds(table(tmp_path)) == before
+
+
+def test_a_larger_limit_goes_on(manifest: Manifest, tmp_path: Path) -> None:
+    two = evaluate(BlurringRestorer(), manifest, tmp_path, limit=2, lpips=False)
+    restorer = BlurringRestorer()
+    five = evaluate(restorer, manifest, tmp_path, lpips=False)
+    assert two is not None
+    assert five is not None
+    assert (two["num_images"], five["num_images"]) == (2, 5)
+    assert len(restorer.calls) == 1 + 3
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 3}, {"draws": 2}, {"seed": 1}, {"lpips": True}, {"model": "other"}]
+)
+def test_results_of_other_settings_are_not_mixed(
+    manifest: Manifest, tmp_path: Path, options: dict
+) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path, limit=1, lpips=False)
+    before = table(tmp_path)
+    with pytest.raises(UserError, match=f"holds results of {next(iter(options))}") as refusal:
+        evaluate(BlurringRestorer(), manifest, tmp_path, limit=1, **{"lpips": False} | options)
+    assert "\n" not in str(refusal.value)
+    assert table(tmp_path) == before
+
+
+def test_restart_discards_what_was_there(manifest: Manifest, tmp_path: Path) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips=False)
+    summary = evaluate(
+        BlurringRestorer(), manifest, tmp_path / "out", lpips=False, steps=5, limit=2, restart=True
+    )
+    assert summary is not None
+    assert summary["steps"] == 5
+    assert len(table(tmp_path / "out")) == 2
+    assert len(list((tmp_path / "out" / "restored").iterdir())) == 2
+
+
+def test_a_folder_with_another_table_is_left_alone(manifest: Manifest, tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,0.5\n")
+    for restart in (False, True):
+        with pytest.raises(UserError, match=r"has a metrics\.csv that no evaluation wrote"):
+            evaluate(BlurringRestorer(), manifest, tmp_path, restart=restart)
+    assert (tmp_path / "metrics.csv").read_text() == "step,loss\n1,0.5\n"
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_processes_share_the_pairs_and_the_last_one_merges(
+    manifest: Manifest, tmp_path: Path, count: int
+) -> None:
+    single = evaluate(BlurringRestorer(), manifest, tmp_path / "single", lpips=False)
+    merged = []
+    seen = 0
+    for index in reversed(range(count)):
+        restorer = BlurringRestorer()
+        merged.append(
+            evaluate(
+                restorer,
+                manifest,
+                tmp_path / "shared",
+                lpips=False,
+                process_index=index,
+                process_count=count,
+            )
+        )
+        seen += max(0, len(restorer.calls) - 1)
+    assert seen == 5
+    assert merged[:-1] == [None] * (count - 1)
+    assert merged[-1] is not None
+    assert single is not None
+    assert merged[-1]["restored"] == single["restored"]
+    expected = without_seconds(table(tmp_path / "single"))
+    assert without_seconds(table(tmp_path / "shared")) == expected
+
+
+def test_unequal_sizes_are_refused_before_the_first_photo(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    path = str(manifest.rows[3].rainy)
+    save_png(path, np.zeros((21, 49, 3), np.uint8))
+    restorer = BlurringRestorer()
+    with pytest.raises(UserError, match=r"row 5: .*rainy, 3\.png has 49x21 pixels .* 50x21"):
+        evaluate(restorer, manifest, tmp_path / "out")
+    assert restorer.calls == []
+    assert not (tmp_path / "out").exists()
+    # A limit that leaves the pair out evaluates the others.
+    assert evaluate(restorer, manifest, tmp_path / "out", limit=3, lpips=False) is not None
+
+
+def test_a_pair_without_a_rainy_photo_is_refused(manifest: Manifest, tmp_path: Path) -> None:
+    rows = [(row.clean, None if i == 1 else row.rainy, "") for i, row in enumerate(manifest)]
+    write_manifest(tmp_path / "some.csv", rows)
+    with pytest.raises(UserError, match="row 3: has no rainy photo"):
+        evaluate(BlurringRestorer(), read_manifest(tmp_path / "some.csv"), tmp_path / "out")
+
+
+def test_a_missing_photo_is_refused(manifest: Manifest, tmp_path: Path) -> None:
+    Path(manifest.rows[4].clean).unlink()
+    with pytest.raises(UserError, match=r"row 6: there is no file .*clean, 4\.png"):
+        evaluate(BlurringRestorer(), manifest, tmp_path / "out")
+
+
+def test_a_damaged_photo_is_named_with_its_row_and_the_others_are_kept(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    path = Path(str(manifest.rows[2].rainy))
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"row 4: .*rainy, 2\.png"):
+        evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips=False)
+    assert len(table(tmp_path / "out")) == 2
+    path.write_bytes(content)
+    restorer = BlurringRestorer()
+    evaluate(restorer, manifest, tmp_path / "out", lpips=False)
+    assert len(restorer.calls) == 1 + 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps is 0"),
+        ({"draws": 0}, "draws is 0"),
+        ({"process_index": 2, "process_count": 2}, "count from 0"),
+        ({"restart": True, "process_count": 2}, "would discard what other processes do"),
+    ],
+)
+def test_senseless_numbers_are_refused(
+    manifest: Manifest, tmp_path: Path, options: dict, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        evaluate(BlurringRestorer(), manifest, tmp_path / "out", **options)
+
+
+def test_photos_need_not_be_kept(manifest: Manifest, tmp_path: Path) -> None:
+    kept = evaluate(BlurringRestorer(), manifest, tmp_path / "kept", lpips=False)
+    lost = evaluate(BlurringRestorer(), manifest, tmp_path / "lost", lpips=False, save_photos=False)
+    assert kept is not None
+    assert lost is not None
+    assert kept["restored"] == lost["restored"]
+    assert not (tmp_path / "lost" / "restored").exists()
+    with (
+        Image.open(tmp_path / "kept" / "before_after.png") as a,
+        Image.open(tmp_path / "lost" / "before_after.png") as b,
+    ):
+        np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
+
+
+def test_records_survive_the_way_to_disk(manifest: Manifest, tmp_path: Path) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path / "out", draws=4)
+    _, results = read_results(tmp_path / "out")
+    assert len(results) == 5
+    again = ResultFolder(tmp_path / "again")
+    again.open({})
+    for result in results:
+        again.append(result)
+    read = again.read()
+    for result in results:
+        other = read[result.row]
+        assert other.file == result.file
+        assert other.restored["psnr_y"] == pytest.approx(result.restored["psnr_y"], abs=1e-6)
+        np.testing.assert_allclose(
+            other.diagnostics.ratio_share, result.diagnostics.ratio_share, rtol=1e-5
+        )
+
+
+def test_the_bootstrap_agrees_with_theory(rng: np.random.Generator) -> None:
+    values = rng.normal(3, 2, (400, 2))
+    intervals = bootstrap_interval(values)
+    assert intervals.shape == (2, 2)
+    for column, (low, high) in zip(values.T, intervals, strict=True):
+        half = 1.96 * column.std(ddof=1) / np.sqrt(len(column))
+        assert low == pytest.approx(column.mean() - half, abs=0.05 * half)
+        assert high == pytest.approx(column.mean() + half, abs=0.05 * half)
+    # A gain that is the same for every photo is certain, however much the photos differ.
+    np.testing.assert_allclose(bootstrap_interval(np.full((30, 1), 1.5)), [[1.5, 1.5]])
+
+
+def test_worst_median_and_best_are_shown(manifest: Manifest, tmp_path: Path) -> None:
+    evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips=False)
+    _, results = read_results(tmp_path / "out")
+    gains = sorted(result.gain for result in results)
+    assert [shown.gain for shown in choose_shown(results)] == [gains[0], gains[2], gains[4]]
+    assert len(choose_shown(results[:1])) == 1
+    assert len(choose_shown(results[:2])) == 2
+
+
+def test_digests_tell_weights_apart() -> None:
+    weights = {"a": np.arange(4.0), "b": {"c": np.zeros(2)}}
+    assert weights_digest(weights) == weights_digest({"b": {"c": np.zeros(2)}, "a": np.arange(4.0)})
+    assert weights_digest(weights) != weights_digest({"a": np.arange(4.0), "b": {"c": np.ones(2)}})
+    assert weights_digest(weights) != weights_digest({"a": np.arange(4.0), "d": {"c": np.zeros(2)}})

@@ -1,0 +1,85 @@
+"""Spread against error, and scores that equal those of the metrics alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from skimage import data
+
+from fftdiff_jax.evaluation import screening
+from fftdiff_jax.method import noises
+from fftdiff_jax.metrics import psnr_ssim
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_a_calibrated_model_has_the_ratio_1_in_every_band(paired, rng):
+    """Truth and draws come from one Gaussian about an unknown mean, as any draws or as pairs."""
+    mean = rng.random((4, 64, 64, 3))
+    truth = mean + 0.05 * rng.standard_normal(mean.shape)
+    noise = rng.standard_normal((6, *mean.shape))
+    if paired:
+        noise[1::2] = -noise[::2]
+    draws = mean + 0.05 * noise
+    found = screening.spread_against_error(draws, truth)
+    assert found["spread_over_error"] == pytest.approx(1, abs=0.02)
+    np.testing.assert_allclose(found["spread_over_error_by_band"], 1, atol=0.15)
+    assert len(found["spread_over_error_by_band"]) == screening.BANDS
+
+
+def test_half_the_spread_has_the_ratio_one_half(rng):
+    mean = np.zeros((4, 64, 64, 3))
+    truth = 0.1 * rng.standard_normal(mean.shape)
+    draws = 0.05 * rng.standard_normal((200, *mean.shape))
+    found = screening.spread_against_error(draws, truth)
+    assert found["spread_over_error"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_spread_where_the_error_is_correlates_with_it(rng):
+    where = np.zeros((1, 64, 64, 1))
+    where[:, :, 32:] = 1
+    truth = where * rng.standard_normal((1, 64, 64, 3))
+    draws = where * rng.standard_normal((8, 1, 64, 64, 3))
+    assert screening.spread_against_error(draws, truth)["spread_error_correlation"] > 0.5
+    misplaced = np.roll(draws, 32, axis=3)
+    assert screening.spread_against_error(misplaced, truth)["spread_error_correlation"] < -0.3
+
+
+def test_draws_come_in_pairs_and_no_two_crops_share_noise():
+    """A sampler that returns its noise shows who has which."""
+
+    def noise(params, rainy, places, key):
+        return noises.placed_noise(key, places, rainy.shape[1:3])
+
+    crops = np.zeros((5, 16, 16, 3), np.uint8)
+    draws = np.stack([screening._draw(noise, None, crops, number) for number in range(4)])
+    np.testing.assert_array_equal(draws[0], -draws[1])
+    np.testing.assert_array_equal(draws[2], -draws[3])
+    others = draws[::2].reshape(10, -1)
+    assert np.abs(np.corrcoef(others) - np.eye(10)).max() < 0.2
+
+
+def test_crops_and_whole_photos_score_alike(tiny_restorer):
+    """What a convolution says of a place does not depend on how much of the photo it is shown."""
+    photo = data.coffee()[:200, :240]
+    truth = np.clip(photo.astype(int) - 10, 0, 255).astype(np.uint8)
+    crops = screening.Crops(truth[None, 36:164, 56:184], photo[None, 36:164, 56:184], (photo,))
+    way = dataclasses.replace(tiny_restorer.config.sampling, steps=1)
+    found = screening.screen(tiny_restorer.params, tiny_restorer.config, crops, way)
+    assert found["whole_psnr_y"] == pytest.approx(found["psnr_y"], abs=0.1)
+
+
+def test_batches_hold_every_crop_in_order():
+    for count in (1, 3, 4, 9):
+        indices = np.concatenate(list(screening._batches(count)))
+        np.testing.assert_array_equal(indices[:count], np.arange(count))
+        assert len(indices) % screening.AT_ONCE == 0
+
+
+def test_scores_are_those_of_the_metrics(rng):
+    clean = data.astronaut()[None, :64, :64]
+    noisy = np.clip(clean + 10 * rng.standard_normal(clean.shape), 0, 255).astype(np.uint8)
+    found = screening.score_crops(noisy.astype(np.float32) / 255, clean)
+    expected = psnr_ssim.score_photos(noisy[0], clean[0])
+    assert found["psnr_y"] == pytest.approx(expected["psnr_y"])
+    assert found["ssim_y"] == pytest.approx(expected["ssim_y"])
+    assert 0 < found["lpips_vgg16"] < 2

@@ -1,0 +1,309 @@
+"""Samplers against a Gaussian, whose posterior and whose every step are known exactly.
+
+For x ~ N(m, s^2) the best denoiser is linear, E[x | z_t] = m + k_t (z_t - alpha_t m) with
+k_t = alpha_t s^2 / (alpha_t^2 s^2 + sigma_t^2). A sampler that is linear too then moves a Gaussian
+to a Gaussian, and float64 recursions over (mean, deviation) say to which, for any number of steps.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.method import diffusion, samplers
+
+MEAN, DEVIATION = 0.7, 0.4
+COUNT = 200_000
+SCHEDULES = [diffusion.CosineSchedule(), diffusion.LinearSchedule()]
+
+
+def exact_denoiser(schedule, target, mean=MEAN, deviation=DEVIATION):
+    """The best network of each target, turned into a clean estimate as a denoiser would."""
+
+    def denoise(noisy, t, memory, key):
+        del key
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        variance = jnp.square(alpha * deviation) + jnp.square(sigma)
+        clean = mean + alpha * deviation**2 / variance * (noisy - alpha * mean)
+        noise = sigma / variance * (noisy - alpha * mean)
+        said = {"clean": clean, "noise": noise, "velocity": alpha * noise - sigma * clean}[target]
+        return samplers.Estimate(diffusion.to_clean(said, noisy, alpha, sigma, target), memory)
+
+    return denoise
+
+
+def draw(sampler, schedule, target, steps, seed=0, **options):
+    noise = jax.random.normal(jax.random.key(seed), (COUNT,))
+    run = jax.jit(
+        lambda noise, key: (
+            samplers.sample(
+                exact_denoiser(schedule, target),
+                noise,
+                (),
+                key,
+                sampler=sampler,
+                schedule=schedule,
+                steps=steps,
+                **options,
+            )[0].clean
+        )
+    )
+    return np.asarray(run(noise, jax.random.key(seed + 1)), np.float64)
+
+
+def levels(schedule, steps):
+    t = jnp.linspace(1.0, 0.0, steps + 1)
+    return np.asarray(schedule.alpha(t), np.float64), np.asarray(schedule.sigma(t), np.float64)
+
+
+def gains(alpha, sigma):
+    return alpha * DEVIATION**2 / (alpha**2 * DEVIATION**2 + sigma**2)
+
+
+def expected_ddim(schedule, steps, eta):
+    """z_s = alpha_s x + sqrt(sigma_s^2 - f^2) eps + f n, written out for linear x(z), eps(z)."""
+    alpha, sigma = levels(schedule, steps)
+    mean, variance = 0.0, sigma[0] ** 2
+    for t in range(steps):
+        k = gains(alpha[t], sigma[t])
+        x_mean, x_slope = MEAN + k * (mean - alpha[t] * MEAN), k
+        eps_mean, eps_slope = (mean - alpha[t] * x_mean) / sigma[t], (1 - alpha[t] * k) / sigma[t]
+        a, s = alpha[t + 1], sigma[t + 1]
+        fresh2 = (eta * s / sigma[t]) ** 2 * (1 - (alpha[t] / a) ** 2)
+        kept = np.sqrt(max(s**2 - fresh2, 0.0))  # at eta = 1 and t = 1 equal but for rounding
+        mean = a * x_mean + kept * eps_mean
+        variance = (a * x_slope + kept * eps_slope) ** 2 * variance + fresh2
+    return mean, np.sqrt(variance)
+
+
+def expected_ddpm(schedule, steps):
+    """N(z_s; x, z_t): the product of N(z_t; r z_s, v) and N(z_s; alpha_s x, sigma_s^2)."""
+    alpha, sigma = levels(schedule, steps)
+    mean, variance = 0.0, sigma[0] ** 2
+    for t in range(steps):
+        k = gains(alpha[t], sigma[t])
+        a, s = alpha[t + 1], sigma[t + 1]
+        if s == 0:
+            mean, variance = MEAN + k * (mean - alpha[t] * MEAN), k**2 * variance
+            break
+        r = alpha[t] / a
+        v = sigma[t] ** 2 - r**2 * s**2
+        precision = r**2 / v + 1 / s**2
+        on_z, on_x = r / v / precision, a / s**2 / precision
+        x_mean = MEAN + k * (mean - alpha[t] * MEAN)
+        mean = on_z * mean + on_x * x_mean
+        variance = (on_z + on_x * k) ** 2 * variance + 1 / precision
+    return mean, np.sqrt(variance)
+
+
+def check(draws, mean, deviation, target):
+    # Five standard errors of a mean and of a deviation of COUNT draws, and float32's rounding,
+    # which the noise target divides by alpha_1 = 5e-5 at the first step: 6e-8 / 5e-5 = 1.2e-3.
+    rounding = 2e-3 if target == "noise" else 2e-5
+    assert draws.mean() == pytest.approx(mean, abs=5 * deviation / np.sqrt(COUNT) + 2e-4)
+    relative = 5 / np.sqrt(2 * COUNT) + 1e-3
+    assert draws.std() == pytest.approx(deviation, rel=relative, abs=rounding)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("target", diffusion.TARGETS)
+@pytest.mark.parametrize("steps", [1, 2, 4, 50])
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ddim_moves_a_gaussian_as_derived(schedule, target, steps, eta):
+    draws = draw(samplers.DDIM(eta), schedule, target, steps)
+    check(draws, *expected_ddim(schedule, steps, eta), target)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize("target", diffusion.TARGETS)
+@pytest.mark.parametrize("steps", [1, 2, 4, 50])
+def test_ddpm_moves_a_gaussian_as_derived(schedule, target, steps):
+    draws = draw(samplers.DDPM(), schedule, target, steps)
+    check(draws, *expected_ddpm(schedule, steps), target)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "steps", "tolerance"),
+    [
+        (samplers.DDIM(), 500, 0.01),
+        (samplers.DDIM(1.0), 1000, 0.01),
+        (samplers.DDPM(), 1000, 0.01),
+        (samplers.DPMSolver(), 100, 0.01),
+    ],
+    ids=repr,
+)
+def test_every_sampler_draws_the_posterior_in_the_limit(sampler, steps, tolerance):
+    draws = draw(sampler, diffusion.CosineSchedule(), "clean", steps)
+    assert draws.mean() == pytest.approx(MEAN, abs=0.005)
+    assert draws.std() == pytest.approx(DEVIATION, rel=tolerance)
+
+
+def sampling_denoiser(schedule):
+    """A sample of p(x | z_t), of variance s^2 sigma^2/(alpha^2 s^2 + sigma^2) about its mean."""
+
+    def denoise(noisy, t, memory, key):
+        del memory
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        variance = jnp.square(alpha * DEVIATION) + jnp.square(sigma)
+        mean = MEAN + alpha * DEVIATION**2 / variance * (noisy - alpha * MEAN)
+        left = DEVIATION * sigma / jnp.sqrt(variance)
+        return samplers.Estimate(mean + left * jax.random.normal(key, noisy.shape), mean)
+
+    return denoise
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+@pytest.mark.parametrize(
+    "sampler", [samplers.DDIM(), samplers.DDIM(0.7), samplers.DDPM()], ids=repr
+)
+@pytest.mark.parametrize("steps", [1, 2, 4, 20])
+def test_sampled_estimates_draw_the_posterior_exactly_in_any_number_of_steps(
+    sampler, schedule, steps
+):
+    """No limit of many steps is needed: the last estimate is a draw of N(m, s^2) after one."""
+    noise = jax.random.normal(jax.random.key(3), (COUNT,))
+    last, _ = jax.jit(
+        lambda noise: samplers.sample(
+            sampling_denoiser(schedule),
+            noise,
+            noise,
+            jax.random.key(4),
+            sampler=sampler,
+            schedule=schedule,
+            steps=steps,
+            time_power=1.5,
+        )
+    )(noise)
+    draws = np.asarray(last.clean, np.float64)
+    assert draws.mean() == pytest.approx(MEAN, abs=5 * DEVIATION / np.sqrt(COUNT))
+    assert draws.std() == pytest.approx(DEVIATION, rel=5 / np.sqrt(2 * COUNT) + 1e-3)
+    # What is lost where the mean is kept at the last step is what the last z does not tell.
+    t = samplers.step_times(steps, 1.5)[-2]
+    alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+    seen = alpha * DEVIATION**2 / np.sqrt((alpha * DEVIATION) ** 2 + sigma**2)
+    assert np.std(np.asarray(last.memory)) == pytest.approx(seen, rel=0.01, abs=1e-4)
+
+
+def test_times_start_at_1_end_at_0_and_bend_towards_0():
+    np.testing.assert_allclose(samplers.step_times(4), [1, 0.75, 0.5, 0.25, 0], atol=1e-7)
+    bent = np.asarray(samplers.step_times(4, 2.0))
+    np.testing.assert_allclose(bent, [1, 0.5625, 0.25, 0.0625, 0], atol=1e-7)
+
+
+def test_ddim_with_eta_1_and_ddpm_agree():
+    """Song et al. 2021, section 4.1: eta = 1 is DDPM; one rule is written with eps, one with z."""
+    for steps in (2, 7):
+        one = expected_ddim(diffusion.CosineSchedule(), steps, 1.0)
+        other = expected_ddpm(diffusion.CosineSchedule(), steps)
+        np.testing.assert_allclose(one, other, rtol=1e-4)
+
+
+def test_dpm_solver_is_of_second_order():
+    """Twice the steps, a quarter of the error; DDIM, of first order, halves it."""
+
+    def errors(sampler):
+        schedule = diffusion.LinearSchedule()
+        noise = jnp.linspace(-2.0, 2.0, 101)
+
+        def run(steps):
+            return samplers.sample(
+                exact_denoiser(schedule, "clean"),
+                noise,
+                (),
+                jax.random.key(0),
+                sampler=sampler,
+                schedule=schedule,
+                steps=steps,
+            )[0].clean
+
+        # The exact flow of a Gaussian is linear: it keeps z's number of deviations.
+        alpha, sigma = levels(schedule, 1)
+        start = np.sqrt((alpha[0] * DEVIATION) ** 2 + sigma[0] ** 2)
+        exact = MEAN + DEVIATION * (sigma[0] * np.asarray(noise) - alpha[0] * MEAN) / start
+        return [np.abs(np.asarray(run(steps)) - exact).max() for steps in (20, 40, 80)]
+
+    second, first = errors(samplers.DPMSolver()), errors(samplers.DDIM())
+    assert second[2] < first[2] / 3
+    assert first[0] / first[1] == pytest.approx(2, rel=0.25)
+    assert second[0] / second[1] > 2.8
+
+
+@pytest.mark.parametrize(
+    "sampler", [samplers.DDIM(), samplers.DDPM(), samplers.DPMSolver()], ids=repr
+)
+@pytest.mark.parametrize("steps", [1, 2, 5, 50])
+def test_a_certain_posterior_is_hit_exactly(sampler, steps):
+    schedule = diffusion.CosineSchedule()
+    last, _ = samplers.sample(
+        exact_denoiser(schedule, "clean", deviation=0.0),
+        jax.random.normal(jax.random.key(0), (100,)),
+        (),
+        jax.random.key(1),
+        sampler=sampler,
+        schedule=schedule,
+        steps=steps,
+    )
+    np.testing.assert_allclose(last.clean, MEAN, atol=1e-6)
+
+
+def test_noise_scale_0_makes_all_draws_the_same():
+    for sampler in (samplers.DDIM(), samplers.DDPM(), samplers.DPMSolver()):
+        draws = draw(sampler, diffusion.CosineSchedule(), "clean", 5, noise_scale=0.0)
+        assert draws.std() < 1e-6
+
+
+def test_the_memory_of_a_step_reaches_the_next():
+    """The denoiser counts its calls in its memory, and sees times fall from 1."""
+
+    def denoise(noisy, t, memory, key):
+        del key
+        count, times = memory
+        return samplers.Estimate(noisy, (count + 1, times.at[count].set(t)))
+
+    last, path = samplers.sample(
+        denoise,
+        jnp.zeros(3),
+        (jnp.int32(0), jnp.zeros(5)),
+        jax.random.key(0),
+        sampler=samplers.DDIM(),
+        schedule=diffusion.CosineSchedule(),
+        steps=4,
+        trajectory=True,
+    )
+    count, times = last.memory
+    assert int(count) == 4
+    np.testing.assert_allclose(times, [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
+    assert path.clean.shape == (4, 3)
+
+
+def test_one_program_for_all_steps():
+    """The denoiser is traced once, whatever the number of steps."""
+    traces = []
+
+    def denoise(noisy, t, memory, key):
+        del key
+        traces.append(t)
+        return samplers.Estimate(0.5 * noisy, memory)
+
+    jax.jit(
+        lambda noise: (
+            samplers.sample(
+                denoise,
+                noise,
+                (),
+                jax.random.key(0),
+                sampler=samplers.DDIM(),
+                schedule=diffusion.CosineSchedule(),
+                steps=50,
+            )[0].clean
+        )
+    )(jnp.ones(3))
+    assert len(traces) == 1
+
+
+def test_bad_arguments_are_refused_in_one_line():
+    with pytest.raises(UserError, match="known: ddim, ddpm, dpm_solver"):
+        samplers.make_sampler("euler")
+    with pytest.raises(UserError, match="at least 1"):
+        draw(samplers.DDIM(), diffusion.CosineSchedule(), "clean", 0)

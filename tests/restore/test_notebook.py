@@ -1,0 +1,56 @@
+"""What a notebook shows of restorers and of what they restore."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.restore import notebook
+
+
+@pytest.fixture
+def photo(rng):
+    return rng.integers(0, 256, (40, 56, 3), np.uint8)
+
+
+def test_a_look_at_several_draws(photo, tiny_restorer):
+    look = notebook.look(tiny_restorer, photo, draws=3, steps=2, clean=photo)
+    np.testing.assert_array_equal(look.restored, tiny_restorer(photo, draws=3, steps=2))
+    pixels, _ = tiny_restorer.uncertainty(photo, draws=3, steps=2)
+    np.testing.assert_allclose(look.spread, pixels, atol=1e-6)
+    assert Image.open(io.BytesIO(look._repr_png_())).width > 500
+    assert "spread of 3 draws" in [ax.get_title() for ax in look.figure().axes]
+    assert repr(look) == "Look(56 x 40 pixels, 3 draws)"
+
+
+def test_one_draw_is_before_and_after(photo, tiny_restorer):
+    look = notebook.look(tiny_restorer, photo)
+    assert [ax.get_title() for ax in look.figure().axes] == ["rainy", "restored"]
+    assert not look.spread.any()
+    truth = notebook.Look(photo, look.draws, photo)
+    assert [ax.get_title() for ax in truth.figure().axes] == ["rainy", "restored", "clean"]
+
+
+def test_a_restorer_says_what_it_is(tiny_restorer):
+    card = tiny_restorer._repr_html_()
+    assert "widths 8 16" in card
+    assert "log_ratio" in card
+    encoded = re.search("base64,([^']+)", card)
+    assert encoded
+    assert Image.open(io.BytesIO(base64.b64decode(encoded[1]))).height > 100
+
+
+def test_the_picture_of_the_spread_is_of_windows(photo, rng):
+    """A single differing pixel is seen as a window whose mean variance is its own over their
+    number."""
+    draws = np.full((2, 40, 56, 3), 0.5, np.float32)
+    draws[0, 20, 28], draws[1, 20, 28] = 0.6, 0.4
+    picture, limit = notebook.Look(photo, draws).spread_picture()
+    assert limit == pytest.approx(255 * 0.1 / drawing.WINDOW, rel=1e-4)
+    brightest = np.argwhere((picture == picture[20, 28]).all(axis=-1))
+    assert len(brightest) == drawing.WINDOW**2
+    assert (picture[0, 0] != picture[20, 28]).any()

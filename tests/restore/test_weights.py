@@ -1,0 +1,92 @@
+"""Weights in one file: what goes in comes out, and what is damaged is refused in one line."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.restore import weights
+from fftdiff_jax.restore.open_weights import load_weights
+from fftdiff_jax.restore.restorer import Restorer
+from fftdiff_jax.training.checkpoints import Checkpoints
+from fftdiff_jax.training.state import create_state
+
+
+@pytest.fixture
+def packed(tmp_path, tiny_restorer):
+    path = tmp_path / "tiny.safetensors"
+    weights.save_weights(path, tiny_restorer.params, tiny_restorer.config, "a test")
+    return path
+
+
+def test_weights_come_back_rounded_to_half_precision(packed, tiny_restorer):
+    params, config = weights.read_weights(packed)
+    assert config == tiny_restorer.config
+    pairs = zip(jax.tree.leaves(params), jax.tree.leaves(tiny_restorer.params), strict=True)
+    for found, given in pairs:
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.asarray(given, np.float16).astype(np.float32))
+
+
+def test_a_file_restores_as_a_checkpoint_does(packed, tiny_restorer, rng):
+    photo = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    from_file = Restorer.from_checkpoint(packed)(photo)
+    expected = tiny_restorer(photo)
+    assert np.abs(from_file.astype(int) - expected).max() <= 1
+
+
+def test_what_is_damaged_or_missing_is_refused(packed, tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        load_weights(tmp_path / "none.safetensors")
+    data = packed.read_bytes()
+    packed.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UserError, match="cannot be read"):
+        load_weights(packed)
+    packed.write_bytes(b"no weights at all")
+    with pytest.raises(UserError, match="cannot be read"):
+        load_weights(packed)
+
+
+def test_weights_of_another_network_are_refused(packed, tiny_restorer):
+    params, config = weights.read_weights(packed)
+    wider = dataclasses.replace(config.model, widths=(16, 16))
+    weights.save_weights(packed, params, dataclasses.replace(config, model=wider))
+    with pytest.raises(UserError, match=r"has the shape .* the configuration wants"):
+        load_weights(packed)
+    deeper = dataclasses.replace(config.model, blocks=(2, 1))
+    weights.save_weights(packed, params, dataclasses.replace(config, model=deeper))
+    with pytest.raises(UserError, match="has no unet/down_0_1"):
+        load_weights(packed)
+
+
+def test_the_weights_in_the_box_open_and_are_small():
+    path = weights.pretrained_path()
+    assert path.stat().st_size < 12e6
+    restorer = Restorer.pretrained()
+    photo = np.full((48, 64, 3), 128, np.uint8)
+    # A grey card has no rain: nothing on it is changed by more than what nobody sees.
+    assert np.abs(restorer(photo).astype(int) - photo).mean() < 8
+
+
+def without_a_layer(tree, name="deviation_in"):
+    flat = flatten_dict(tree, sep="/")
+    return unflatten_dict({key: leaf for key, leaf in flat.items() if name not in key}, sep="/")
+
+
+def test_weights_of_an_earlier_version_are_refused_with_a_way_out(tmp_path, tiny_restorer):
+    """Version 0.1.0 had no layer for the deviation; as a file, and as the folder of a run."""
+    config = tiny_restorer.config
+    file, run = tmp_path / "old.safetensors", tmp_path / "run"
+    weights.save_weights(file, without_a_layer(tiny_restorer.params), config)
+    state = create_state(config)
+    old = [without_a_layer(tree) for tree in (state.params, state.ema_params)]
+    checkpoints = Checkpoints(run)
+    checkpoints.save(state.replace(params=old[0], ema_params=old[1]), config, {})
+    checkpoints.close()
+    for place in (file, run):
+        with pytest.raises(UserError, match=r"another version.*leave --checkpoint out") as refused:
+            load_weights(place)
+        assert "\n" not in str(refused.value)
