@@ -54,7 +54,7 @@ def only_for_types(path: Path) -> set[str]:
 
 
 def room(name: str) -> str:
-    return (name.split(".") + ["__init__"])[1]
+    return [*name.split("."), "__init__"][1]
 
 
 @pytest.mark.parametrize("name", FILES)
