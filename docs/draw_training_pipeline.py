@@ -64,7 +64,7 @@ def shapes(config: Config) -> dict[str, str]:
         "state": state.shape,
         "entry": (*photo.shape[:3], variables["params"]["unet"]["entry"]["kernel"].shape[2]),
         "estimate": prediction.photo.shape,
-        "deviation": prediction.log_deviation.shape,
+        "deviation": prediction.log_std.shape,
         "clean state": prediction.state.shape,
         "unet": inner["unet/__call__"][0].picture.shape,
     }

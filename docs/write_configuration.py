@@ -10,12 +10,13 @@ import dataclasses
 import inspect
 import io
 import tokenize
+import typing
 from pathlib import Path
 from typing import Any
 
 from experiments import _config
 from fftdiff_jax import config as configuration
-from fftdiff_jax.config import Config
+from fftdiff_jax.config import Config, Target
 from fftdiff_jax.files import write_text
 
 TARGET = Path(__file__).with_name("configuration.md")
@@ -101,8 +102,17 @@ def _fields(kind: type) -> list[Field]:
             first -= 1
         default = ast.unparse(node.value).replace("'", '"')
         text = " ".join([*before, *beside]).replace("|", "\\|")
-        found.append(Field(node.target.id, ast.unparse(node.annotation), default, text))
+        found.append(Field(node.target.id, _kind(node.annotation), default, text))
     return found
+
+
+def _kind(annotation: ast.expr) -> str:
+    """A field's type; of a choice, all that can be chosen."""
+    if isinstance(annotation, ast.Name) and annotation.id == "Target":
+        annotation = ast.parse("Literal" + str(list(typing.get_args(Target))), mode="eval").body
+    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
+        return "one of " + ast.unparse(annotation.slice).strip("()").replace("'", '"')
+    return ast.unparse(annotation)
 
 
 def _recipe(name: str) -> str:

@@ -11,9 +11,18 @@ import difflib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from fftdiff_jax.errors import UserError
+
+Target = Literal["clean", "noise", "velocity"]
+
+# Fields that are no more. Files that hold them still open: none changed what a photo looks like.
+RETIRED = (
+    "diffusion.condition_dropout",
+    "diffusion.snr_weight_limit",
+    "sampling.guidance",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,14 +30,15 @@ class DataConfig:
     """Which pairs are read, and how crops are cut from them."""
 
     manifest: str = "embedded"  # a CSV, or "embedded": photos that ship inside scikit-image
-    source: str = "manifest"  # "manifest" (files), "tfds" (ArrayRecord shards) or "spectra" (.npz)
+    # The files themselves, ArrayRecord shards, or exported spectra (.npz).
+    source: Literal["manifest", "tfds", "spectra"] = "manifest"
     cache_dir: str = ""  # decoded photos are kept here; empty: the user's cache folder
     cache_gigabytes: float = 4.0  # most disk that decoded photos may take
     crop_size: int = 64  # side of the square training crops, in pixels
     augment: bool = True  # flips and transposes, of both photos of a pair alike
     rendered_rain: float = 0.0  # share of the examples whose rain is rendered on the clean photo
     workers: int = 0  # loader processes; 0: threads of the training process
-    on_bad_pair: str = "stop"  # "stop" at an unreadable pair, or "skip" and count it
+    on_bad_pair: Literal["stop", "skip"] = "stop"  # at an unreadable pair; "skip" counts it
     shards_dir: str = ""  # a copy of FILE_tfds, on a node's own disk; empty: beside the manifest
 
 
@@ -36,9 +46,10 @@ class DataConfig:
 class RepresentationConfig:
     """How a pair of photos becomes a six-channel state (spectra.py)."""
 
-    name: str = "log_ratio"  # "log_ratio", "signed_log" or "complex"
-    phase: str = "wrapped"  # "wrapped" to (-pi, pi], or "raw" in (-2 pi, 2 pi)
-    normalisation: str = "condition_aware"  # or "constant"
+    name: Literal["log_ratio", "signed_log", "complex"] = "log_ratio"
+    phase: Literal["wrapped", "raw"] = "wrapped"  # to (-pi, pi], or raw in (-2 pi, 2 pi)
+    # By the strength of rain beside the rainy photo's own spectrum, or by one number.
+    normalisation: Literal["condition_aware", "constant"] = "condition_aware"
     # Root mean square of |clean - rainy| by radial frequency, measured on the training pairs:
     # first the constant term in units of sqrt(pixels), then octaves from 1/256 to 1/2 a pixel.
     # Empty: training measures it and writes it here before the first step.
@@ -49,28 +60,27 @@ class RepresentationConfig:
 class ModelConfig:
     """The network (unet.py) and how it predicts (denoiser.py)."""
 
-    prediction: str = "image_consistent"  # or "direct": a UNet over the spectrum as a picture
+    # "direct" is a UNet over the spectrum as if it were a picture.
+    prediction: Literal["image_consistent", "direct"] = "image_consistent"
     fold: int = 2  # fold x fold pixels become channels before the first convolution
     widths: tuple[int, ...] = (32, 64, 96)  # channels at each resolution
     blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
     self_conditioning: bool = True  # an earlier clean estimate is a further input
-    dtype: str = "float32"  # of the convolutions: "float32" or "bfloat16"; masters stay float32
+    dtype: Literal["float32", "bfloat16"] = "float32"  # of the convolutions; masters stay float32
 
 
 @dataclasses.dataclass(frozen=True)
 class DiffusionConfig:
-    """The forward process and what the network is trained to say (diffusion.py)."""
+    """The forward process and what the network is trained to predict (diffusion.py)."""
 
-    schedule: str = "cosine"  # or "linear", DDPM's
-    noise: str = "photo"  # Hermitian, as real photos are, or "independent" in every number
-    target: str = "clean"  # what the network's output means: "clean", "noise" or "velocity"
-    loss: str = "photo"  # L1 on the photo, or "state": mean squared error of the target
+    schedule: Literal["cosine", "linear"] = "cosine"  # "linear" is DDPM's
+    noise: Literal["photo", "independent"] = "photo"  # Hermitian as real photos are, or not
+    target: Target = "clean"  # what a direct network outputs
+    loss: Literal["photo", "state"] = "photo"  # L1 on the photo, or squared error of the target
     spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
     perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the first estimate, at t = 1
-    snr_weight_limit: float = 0.0  # min-SNR weights of the state loss; 0: constant weights
     draw_share: float = 0.25  # of each batch trained for draws too; all of it is at t = 1
     draw_start: float = 0.75  # share of the steps that are taken before any is trained for draws
-    condition_dropout: float = 0.0  # share of examples trained without condition, for guidance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +90,14 @@ class SamplingConfig:
     `Restorer.with_sampling` and `experiments.pack` change any field afterwards.
     """
 
-    sampler: str = "ddim"  # "ddim", "ddpm" or "dpm_solver"
+    sampler: Literal["ddim", "ddpm", "dpm_solver"] = "ddim"  # the rule of a step
     steps: int = 1  # network evaluations a draw
     draws: int = 1  # samples whose mean is the restored photo
     noise_scale: float = 1.0  # of all noise: 1 draws, 0 is the first estimate of one step
     time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
-    resample: bool = True  # sample each clean estimate from its own uncertainty (uncertainty.py)
+    resample: bool = True  # sample each clean estimate from its own error model (error_model.py)
     eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
     mirror: bool = False  # the first estimate is the mean of two, one of the tile mirrored
-    guidance: float = 1.0  # weight of the condition; other than 1 wants condition dropout
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +120,7 @@ class TrainingConfig:
     sample_every: int = 2000  # steps between sample pictures
     initial_weights: str = ""  # a run's folder or a file of weights to start from; empty: anew
     final_evaluation_limit: int = 0  # photos scored when a run ends; 0: the whole val split
-    on_save_error: str = "continue"  # a full disk: "continue" and try again later, or "stop"
+    on_save_error: Literal["continue", "stop"] = "continue"  # a full disk: try again later, or stop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,7 +160,24 @@ def from_dict(values: Mapping[str, Any], kind: type = Config, where: str = "conf
     return kind(**arguments)
 
 
+def from_saved(values: Mapping[str, Any]) -> Config:
+    """`from_dict` of what an earlier version may have written: fields in `RETIRED` are left out."""
+    groups = {
+        group: {name: value for name, value in fields.items() if f"{group}.{name}" not in RETIRED}
+        if isinstance(fields, Mapping)
+        else fields
+        for group, fields in values.items()
+    }
+    return from_dict(groups)
+
+
 def _convert(value: Any, kind: Any, path: str) -> Any:
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if value not in choices:
+            known = ", ".join(map(str, choices))
+            raise UserError(f"{path}: {value!r} is not a choice; known: {known}")
+        return value
     if dataclasses.is_dataclass(kind):
         if not isinstance(value, Mapping):
             raise UserError(f"{path}: expected a group of fields, found {value!r}")

@@ -41,11 +41,11 @@ def tiny_restorer():
     import jax
 
     from fftdiff_jax.config import Config, ModelConfig
-    from fftdiff_jax.method.denoiser import initial_params
+    from fftdiff_jax.method.method import make_method
     from fftdiff_jax.restore.restorer import Restorer
 
     config = Config(model=ModelConfig(widths=(8, 16), blocks=(1, 1)))
-    params = initial_params(config, 0)
+    params = make_method(config).init(jax.random.key(0))
     leaves, tree = jax.tree.flatten(params)
     noise = np.random.default_rng(0)
     leaves = [leaf + 0.02 * noise.standard_normal(leaf.shape, np.float32) for leaf in leaves]

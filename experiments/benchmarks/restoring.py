@@ -5,11 +5,12 @@ from __future__ import annotations
 import statistics
 from typing import Any
 
+import jax
 import numpy as np
 
 from experiments.benchmarks import timing
 from fftdiff_jax.config import Config
-from fftdiff_jax.method.denoiser import initial_params
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.restorer import Restorer
 
 
@@ -20,7 +21,7 @@ def measure_restoring(
 
     The restorer returns arrays of the host, so nothing is left running when its call ends.
     """
-    restorer = Restorer(initial_params(config, 0), config)
+    restorer = Restorer(make_method(config).init(jax.random.key(0)), config)
     photo = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     small = np.ascontiguousarray(photo[:64, :64])
     first = timing.timed(lambda: restorer(small, steps=steps, draws=draws))

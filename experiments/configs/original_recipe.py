@@ -5,8 +5,8 @@ r"""The first design, as it was: a UNet over the spectrum, for comparison.
 
 The signed log of the raw magnitude difference and the raw phase difference, both scaled to [-1, 1],
 are diffused with independent noise under the cosine schedule; the network sees them beside the
-rainy photo's spectrum and predicts the noise; EMA of 0.995; a tenth of the examples go without
-condition. Steps, crops, batch and network size are those of rain800_cpu.
+rainy photo's spectrum and predicts the noise; EMA of 0.995. Steps, crops, batch and network size
+are those of rain800_cpu.
 """
 
 from fftdiff_jax.config import (
@@ -32,7 +32,6 @@ def get_config() -> Config:
             noise="independent",
             target="noise",
             loss="state",
-            condition_dropout=0.1,
         ),
         sampling=SamplingConfig(sampler="ddpm", steps=100, time_power=1.0),
         # EMA over some 200 steps; the draws take 100 steps each, so few photos are scored.

@@ -27,8 +27,10 @@ def get_sweep() -> dict[str, Config]:
     for weight in PERCEPTUAL_WEIGHTS:
         alone = dataclasses.replace(diffusion, perceptual_weight=weight, draw_share=0.0)
         sweep[f"regression_{weight:g}"] = dataclasses.replace(ours, diffusion=alone)
-    for name, normalisation in (("white", "constant"), ("rain", "condition_aware")):
-        state = RepresentationConfig(name="complex", normalisation=normalisation)
+    for name, state in (
+        ("white", RepresentationConfig(name="complex", normalisation="constant")),
+        ("rain", RepresentationConfig(name="complex", normalisation="condition_aware")),
+    ):
         sweep[f"residual_{name}"] = dataclasses.replace(ours, representation=state)
     sweep["original"] = original_recipe()
     return sweep

@@ -16,11 +16,12 @@ from jaxtyping import Float, UInt8
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.method import diffusion, noises, representations, spectra
+from fftdiff_jax.method import diffusion, noises, spectra
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import calibration
 from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.restore.restorer import Restorer
-from fftdiff_jax.restore.tile_programs import make_tile_sampler
+from fftdiff_jax.restore.tile_programs import make_trajectory
 
 SIDE = 256  # of the windows on photos that are looked at, in pixels
 
@@ -54,16 +55,14 @@ def noise_pair(
     *,
     seed: int = 0,
 ) -> Noised:
-    """Takes a pair through the forward process, with the same noise at every time in [0, 1].
-
-    Raises:
-      UserError: the configuration names something unknown.
-    """
-    representation = representations.make_representation(config.representation)
-    schedule = diffusion.make_schedule(config.diffusion.schedule)
-    draw_noise = noises.make_noise(config.diffusion.noise)
+    """Takes a pair through the forward process, with the same noise at every time in [0, 1]."""
+    method = make_method(config)
+    representation, schedule = method.representation, method.schedule
     x, y = (jnp.asarray(photo, jnp.float32) / 255 for photo in (clean, rainy))
-    state, noise = representation.encode(x, y), draw_noise(jax.random.key(seed), y)
+    state, noise = (
+        representation.encode(x, y),
+        noises.draw_noise(method.noise, jax.random.key(seed), y),
+    )
     t = jnp.asarray(times, jnp.float32)[:, None, None, None]
     states = diffusion.diffuse(state, noise, schedule.alpha(t), schedule.sigma(t))
     photos = jnp.clip(representation.decode(states, y[None]), 0, 1)
@@ -77,7 +76,7 @@ def draw_path(
     steps: int,
     seed: int = 0,
 ) -> Path:
-    """Draws one photo, before pairs are centred, and keeps what every step saw and said.
+    """Draws one photo, before pairs are centred, and keeps what every step saw and made of it.
 
     Args:
       restorer: whose network and sampler draw.
@@ -86,12 +85,10 @@ def draw_path(
       seed: of the noise.
 
     Raises:
-      UserError: fewer than one step, or the configuration names something unknown.
+      UserError: fewer than one step.
     """
-    if steps < 1:
-        raise UserError(f"steps is {steps}; a draw takes at least 1")
     way = dataclasses.replace(restorer.config.sampling, steps=steps)
-    draw = jax.jit(make_tile_sampler(restorer.config, way, trajectory=True))
+    draw = jax.jit(make_trajectory(make_method(restorer.config), way))
     photo, place = rainy[None].astype(np.float32) / 255, np.zeros((1, 3), np.int32)
     path = draw(restorer.params, photo, place, jax.random.key(seed))
     return Path(

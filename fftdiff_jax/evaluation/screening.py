@@ -20,10 +20,11 @@ from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import spectra
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import lpips, psnr_ssim
 from fftdiff_jax.metrics.draws import centred, deviations
 from fftdiff_jax.restore.restorer import Restorer, to_uint8
-from fftdiff_jax.restore.tile_programs import can_be_blended, make_tile_sampler, steps_taken
+from fftdiff_jax.restore.tile_programs import make_draw, steps_taken
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
 AT_ONCE = 4  # crops in a batch
@@ -70,13 +71,14 @@ def screen(
       mean - clean, corrected for the number of draws: 1 is calibrated. With one step also
       `whole_psnr_y`: of the same crops, cut from whole photos that were restored.
     """
-    sampler = jax.jit(make_tile_sampler(config, sampling_config))
-    steps = steps_taken(config, sampling_config.steps, sampling_config.noise_scale)
-    drawn = steps > 1 and can_be_blended(config)
+    method = make_method(config)
+    sampler = jax.jit(make_draw(method, sampling_config))
+    steps = steps_taken(method, sampling_config.steps, sampling_config.noise_scale)
+    drawn = steps > 1 and method.carries_photos
     count = sampling_config.draws + (sampling_config.draws % 2 if drawn else 0)
     draws = np.stack([_draw(sampler, params, crops.rainy, number) for number in range(count)])
     if drawn:
-        first = jax.jit(make_tile_sampler(config, dataclasses.replace(sampling_config, steps=1)))
+        first = jax.jit(make_draw(method, dataclasses.replace(sampling_config, steps=1)))
         draws = np.clip(centred(draws, _draw(first, params, crops.rainy, 0)), 0, 1)
         draws = draws[: sampling_config.draws]
     mean = draws.mean(axis=0)

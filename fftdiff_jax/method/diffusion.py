@@ -17,18 +17,18 @@ from typing import Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fftdiff_jax.errors import UserError
+from fftdiff_jax.config import Target
 
 
 class Schedule(Protocol):
     """How much signal and noise is left at each time."""
 
     def alpha(self, t: Float[Array, ...]) -> Float[Array, ...]:
-        """The signal's share at time t in [0, 1]."""
+        """How much of the signal is left at time t in [0, 1]."""
         ...
 
     def sigma(self, t: Float[Array, ...]) -> Float[Array, ...]:
-        """The noise's share at time t in [0, 1]."""
+        """How much noise there is at time t in [0, 1]."""
         ...
 
 
@@ -78,20 +78,6 @@ class LinearSchedule:
 
 
 SCHEDULES: dict[str, type[Schedule]] = {"cosine": CosineSchedule, "linear": LinearSchedule}
-TARGETS = ("clean", "noise", "velocity")
-
-
-def make_schedule(name: str) -> Schedule:
-    """The schedule that a configuration names; `UserError` when there is none of that name."""
-    if name not in SCHEDULES:
-        raise UserError(f"diffusion.schedule is {name!r}; known: {', '.join(SCHEDULES)}")
-    return SCHEDULES[name]()
-
-
-def require_target(target: str) -> None:
-    """Raises `UserError` unless `target` names what a network may be trained to predict."""
-    if target not in TARGETS:
-        raise UserError(f"diffusion.target is {target!r}; known: {', '.join(TARGETS)}")
 
 
 def log_snr(schedule: Schedule, t: Float[Array, ...]) -> Float[Array, ...]:
@@ -115,10 +101,9 @@ def to_target(
     noise: Float[Array, "b ..."],
     alpha: Float[Array, "b *#d"],
     sigma: Float[Array, "b *#d"],
-    target: str,
+    target: Target,
 ) -> Float[Array, "b ..."]:
-    """What a network of this target should say: x, eps or v = alpha eps - sigma x."""
-    require_target(target)
+    """What a network of this target should output: x, eps or v = alpha eps - sigma x."""
     if target == "clean":
         return x
     if target == "noise":
@@ -131,10 +116,9 @@ def to_clean(
     noisy: Float[Array, "b ..."],
     alpha: Float[Array, "b *#d"],
     sigma: Float[Array, "b *#d"],
-    target: str,
+    target: Target,
 ) -> Float[Array, "b ..."]:
     """The clean x that a prediction implies: the inverse of `to_target` given z_t."""
-    require_target(target)
     if target == "clean":
         return prediction
     if target == "noise":
@@ -150,16 +134,3 @@ def to_noise(
 ) -> Float[Array, "b ..."]:
     """The noise that, with x, makes z_t: (z_t - alpha_t x) / sigma_t."""
     return (noisy - alpha * x) / sigma
-
-
-def min_snr_weight(
-    alpha: Float[Array, ...], sigma: Float[Array, ...], target: str, limit: float
-) -> Float[Array, ...]:
-    """min(SNR, limit) for the error of x, written for each target (Hang et al. 2023, eq. 8)."""
-    snr = jnp.square(alpha / jnp.maximum(sigma, 1e-6))
-    weight = jnp.minimum(snr, limit)
-    if target == "noise":
-        return weight / snr
-    if target == "velocity":
-        return weight / (snr + 1)
-    return weight

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable
+from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import spectra
 
 # Grey, then two axes across it, as columns of R, G, B.
@@ -29,19 +29,8 @@ RAIN_COLOUR = (2.8, 0.1, 0.1)
 TO_RAIN_COLOUR = (GREY_AND_COLOUR * np.sqrt(RAIN_COLOUR).astype(np.float32)) @ GREY_AND_COLOUR.T
 
 
-def photo_noise(key: PRNGKeyArray, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 6"]:
-    """Gaussian noise of mean variance 1 among the states that a pair of real photos can have.
-
-    A real photo's spectrum is Hermitian, so true states are even in magnitude and odd in phase.
-    White noise in pixels, made as grey as rain is, transformed and turned by the rainy phase, has
-    that symmetry; two overlapping crops of one noise photo therefore get states that agree where
-    they overlap. What it decodes to looks like rain, in strength at each frequency and in colour.
-    """
-    return turn_noise(jax.random.normal(key, rainy.shape, rainy.dtype), rainy)
-
-
 def placed_noise(
-    key: PRNGKeyArray, places: Int[Array, "b 3"], size: tuple[int, int], channels: int = 3
+    key: PRNGKeyArray, tile_origins: Int[Array, "b 3"], size: tuple[int, int], channels: int = 3
 ) -> Float[Array, "b h w c"]:
     """Standard white noise that a pixel has by its place, whatever tile it is seen in.
 
@@ -55,7 +44,7 @@ def placed_noise(
 
     Args:
       key: of the whole photo's noise.
-      places: number of the draw, top row and left column of each tile.
+      tile_origins: number of the draw, top row and left column of each tile.
       size: height and width of a tile.
       channels: numbers a pixel.
     """
@@ -66,33 +55,26 @@ def placed_noise(
         place = jax.random.fold_in(draw_key, (row << 16) + column)
         return jax.random.normal(place, (channels,))
 
-    def tile(place: Int[Array, " 3"]) -> Array:
-        draw_key = jax.random.fold_in(key, place[0] // 2)
-        sign = 1.0 - 2.0 * (place[0] % 2)
-        top, left = place[1].astype(jnp.uint32), place[2].astype(jnp.uint32)
+    def tile(origin: Int[Array, " 3"]) -> Array:
+        draw_key = jax.random.fold_in(key, origin[0] // 2)
+        sign = 1.0 - 2.0 * (origin[0] % 2)
+        top, left = origin[1].astype(jnp.uint32), origin[2].astype(jnp.uint32)
         across = jax.vmap(pixel, in_axes=(None, None, 0))
         noise = jax.vmap(across, in_axes=(None, 0, None))(draw_key, top + rows, left + columns)
-        # The last number that no pixel's place has; a mean of n numbers has the deviation n^-1/2.
+        # The last number that no pixel's place has; a mean of n numbers has the std n^-1/2.
         constant = jax.random.normal(jax.random.fold_in(draw_key, 2**32 - 1), (channels,))
         centred = noise - noise.mean(axis=(0, 1))
         return sign * (centred + constant / math.sqrt(size[0] * size[1]))
 
-    return jax.vmap(tile)(places)
+    return jax.vmap(tile)(tile_origins)
 
 
-def turn_noise(
-    white: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
-) -> Float[Array, "*b h w 6"]:
-    """The state noise that white noise in pixels, of deviation 1, means for a rainy photo."""
-    return to_state(colour_rain(white), rainy)
-
-
-def colour_rain(white: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
+def colour_as_rain(white: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
     """White noise made as grey as rain is."""
     return white @ TO_RAIN_COLOUR.T
 
 
-def to_state(
+def photo_to_state(
     photo: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
 ) -> Float[Array, "*b h w 6"]:
     """The spectrum of a noise photo, turned by the rainy phase: sqrt(2) F n conj(Y)/|Y|."""
@@ -101,27 +83,82 @@ def to_state(
     return spectra.join(turned.real, turned.imag)
 
 
-def from_state(
+def state_to_photo(
     state: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]
 ) -> Float[Array, "*b h w 3"]:
-    """Inverse of `to_state`, for states that a pair of real photos can have (Hermitian ones)."""
+    """Inverse of `photo_to_state`, for states that real photos can have (Hermitian ones)."""
     turned = jax.lax.complex(state[..., :3], state[..., 3:])
     turn = spectra.unit(spectra.to_spectrum(rainy))
     return spectra.to_photo(turned * turn) / math.sqrt(2)
 
 
-def independent_noise(
-    key: PRNGKeyArray, rainy: Float[Array, "*b h w 3"]
-) -> Float[Array, "*b h w 6"]:
+class Noise(Protocol):
+    """The standard noise of states.
+
+    Attributes:
+      channels: white numbers that it takes a pixel.
+      of_photos: whether it is the state of a noise photo, so that tiles can be blended between two
+        steps: photos can be, and encoded again.
+    """
+
+    @property
+    def channels(self) -> int:
+        """See the class."""
+        ...
+
+    @property
+    def of_photos(self) -> bool:
+        """See the class."""
+        ...
+
+    def to_state(
+        self, white: Float[Array, "*b h w n"], rainy: Float[Array, "*b h w 3"]
+    ) -> Float[Array, "*b h w 6"]:
+        """The state noise of a rainy photo that standard white noise in pixels makes."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoNoise:
+    """Gaussian noise of mean variance 1 among the states that a pair of real photos can have.
+
+    A real photo's spectrum is Hermitian, so true states are even in magnitude and odd in phase.
+    White noise in pixels, made as grey as rain is, transformed and turned by the rainy phase, has
+    that symmetry; two overlapping crops of one noise photo therefore get states that agree where
+    they overlap. What it decodes to looks like rain, in strength at each frequency and in colour.
+    """
+
+    channels: int = 3
+    of_photos: bool = True
+
+    def to_state(
+        self, white: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
+    ) -> Float[Array, "*b h w 6"]:
+        """See `Noise`."""
+        return photo_to_state(colour_as_rain(white), rainy)
+
+
+@dataclasses.dataclass(frozen=True)
+class IndependentNoise:
     """Standard noise in every number of the state, as the original recipe has it."""
-    return jax.random.normal(key, (*rainy.shape[:-1], spectra.CHANNELS), rainy.dtype)
+
+    channels: int = spectra.CHANNELS
+    of_photos: bool = False
+
+    def to_state(
+        self, white: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]
+    ) -> Float[Array, "*b h w 6"]:
+        """See `Noise`."""
+        del rainy
+        return white
 
 
-NOISES = {"photo": photo_noise, "independent": independent_noise}
+NOISES: dict[str, Noise] = {"photo": PhotoNoise(), "independent": IndependentNoise()}
 
 
-def make_noise(name: str) -> Callable[[PRNGKeyArray, Array], Array]:
-    """The noise that a configuration names; `UserError` when there is none of that name."""
-    if name not in NOISES:
-        raise UserError(f"diffusion.noise is {name!r}; known: {', '.join(NOISES)}")
-    return NOISES[name]
+def draw_noise(
+    noise: Noise, key: PRNGKeyArray, rainy: Float[Array, "*b h w 3"]
+) -> Float[Array, "*b h w 6"]:
+    """State noise from a key alone, as training wants it."""
+    white = jax.random.normal(key, (*rainy.shape[:-1], noise.channels), rainy.dtype)
+    return noise.to_state(white, rainy)

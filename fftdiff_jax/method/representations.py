@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Protocol
 
 import jax
@@ -30,7 +31,6 @@ import jax.numpy as jnp
 from jaxtyping import Array, Complex, Float
 
 from fftdiff_jax.config import RepresentationConfig
-from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.rain_spectrum import DEFAULT_RAIN_SPECTRUM, rain_strength
 from fftdiff_jax.method.spectra import (
     MAGNITUDE_FLOOR,
@@ -44,14 +44,14 @@ from fftdiff_jax.method.spectra import (
 # signed_log counts magnitudes as an unnormalised FFT of a 64 x 64 crop would.
 SIGNED_LOG_UNIT = 1 / 64
 
-# Deviations left after the condition-aware division (the tails of a log and of an angle).
+# Standard deviations left after the condition-aware division (the tails of a log and of an angle).
 LEFT_OVER_MAGNITUDE, LEFT_OVER_PHASE = 1.3, 1.7
 
 # No photo below a gigapixel changes a magnitude by more than this factor's log; it keeps exp()
 # finite on wild states.
 LARGEST_LOG = 20.0
 
-# The deviation of X - Y over all frequencies of rainy pairs, for a state scaled by one constant.
+# The std of X - Y over all frequencies of rainy pairs, for a state scaled by one constant.
 COMPLEX_UNIT = 0.1
 
 
@@ -76,13 +76,13 @@ class Representation(Protocol):
     def decode(
         self, state: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]
     ) -> Float[Array, "*b h w 3"]:
-        """The clean photo that the state says, given the rainy one."""
+        """The clean photo that the state stands for, given the rainy one."""
         ...
 
     def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
-        """How strong what noise of deviation 1 decodes to is at each frequency, to first order.
+        """How strong what noise of std 1 decodes to is at each frequency, to first order.
 
-        The root mean square of the change of the spectrum, for `noises.photo_noise` in the state.
+        The root mean square of the change of the spectrum, for `noises.PhotoNoise` in the state.
         """
         ...
 
@@ -243,29 +243,16 @@ def _phase_difference(
     return magnitude_and_phase(target)[1] - magnitude_and_phase(source)[1]
 
 
-def make_representation(config: RepresentationConfig) -> Representation:
-    """The representation that a configuration names.
+REPRESENTATIONS: dict[str, Callable[[bool, tuple[float, ...]], Representation]] = {
+    "log_ratio": LogRatio,
+    "signed_log": SignedLog,
+    "complex": lambda wrapped, table: ComplexDifference(table),
+}
 
-    Raises:
-      UserError: an unknown name, phase or normalisation.
-    """
-    phases = {"wrapped": True, "raw": False}
-    if config.phase not in phases:
-        raise UserError(f"representation.phase is {config.phase!r}; known: {', '.join(phases)}")
-    tables = {
-        "constant": (),
-        "condition_aware": config.rain_spectrum or DEFAULT_RAIN_SPECTRUM,
-    }
-    if config.normalisation not in tables:
-        known = ", ".join(tables)
-        raise UserError(f"representation.normalisation is {config.normalisation!r}; known: {known}")
-    wrapped, table = phases[config.phase], tables[config.normalisation]
-    registry: dict[str, Representation] = {
-        "log_ratio": LogRatio(wrapped, table),
-        "signed_log": SignedLog(wrapped, table),
-        "complex": ComplexDifference(table),
-    }
-    if config.name not in registry:
-        known = ", ".join(registry)
-        raise UserError(f"representation.name is {config.name!r}; known: {known}")
-    return registry[config.name]
+
+def make_representation(config: RepresentationConfig) -> Representation:
+    """The representation that a configuration names."""
+    table: tuple[float, ...] = ()
+    if config.normalisation == "condition_aware":
+        table = config.rain_spectrum or DEFAULT_RAIN_SPECTRUM
+    return REPRESENTATIONS[config.name](config.phase == "wrapped", table)

@@ -1,10 +1,19 @@
-"""Samplers: from noise to a clean state in a fixed number of steps, as one `lax.scan`.
+"""Samplers: from noise to a clean state in a fixed number of steps.
 
-A sampler is one rule for a step from time t to an earlier time s, given the denoiser's clean
-estimate. The times of n steps are (1 - i/n)^power; the last step lands on the estimate itself.
+A sampler is one rule for the move from time t to an earlier time s, given the denoiser's clean
+estimate. A draw of n steps evaluates the network at the times (1 - i/n)^power, i < n. Between two
+evaluations it is a clean estimate and a noise, which stand for z_t = alpha_t x + sigma_t eps:
+
+    x_0 = denoise(z_1)                                       the first estimate
+    carry = begin(x_0, eps)                                  the move from 1 to the next time
+    carry = advance(carry)                                   n - 1 times: denoise, then move
+
+The last move lands on the estimate itself. Whoever draws whole states scans `advance`
+(`sample`); whoever blends the tiles of a photo between two steps calls it step by step. It is the
+same function.
 
 A denoiser's estimate may be the mean of x given z_t, as usual. It may also be a *sample* of x given
-z_t (uncertainty.py): then eps = (z_t - alpha_t x)/sigma_t is the noise that belongs to that sample,
+z_t (error_model.py): then eps = (z_t - alpha_t x)/sigma_t is the noise that belongs to that sample,
 alpha_s x + sigma_s eps is a draw from p(z_s | z_t), and few steps lose no variance. For a Gaussian
 this is exact at any number of steps.
 """
@@ -17,21 +26,31 @@ from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
+from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import diffusion
 
 
 class Level(NamedTuple):
-    """The shares of signal and noise at one time."""
+    """What is left of signal and of noise at one time."""
 
     alpha: Float[Array, ""]
     sigma: Float[Array, ""]
 
 
 class Sampler(Protocol):
-    """One step of a sampler."""
+    """One move of a sampler.
+
+    Attributes:
+      stochastic: whether a move adds fresh noise; where not, none is drawn for it.
+    """
+
+    @property
+    def stochastic(self) -> bool:
+        """See the class."""
+        ...
 
     def step(
         self,
@@ -58,10 +77,15 @@ class DDIM:
     """Song, Meng and Ermon 2021, eq. 12 and 16.
 
     Attributes:
-      eta: share of fresh noise: 0 is deterministic, 1 has the variance of DDPM.
+      eta: 0 adds no fresh noise, 1 as much as DDPM.
     """
 
     eta: float = 0.0
+
+    @property
+    def stochastic(self) -> bool:
+        """See `Sampler`."""
+        return self.eta > 0
 
     def step(
         self,
@@ -75,7 +99,7 @@ class DDIM:
         del last_clean
         _, (alpha_t, sigma_t), (alpha_s, sigma_s) = levels
         eps = diffusion.to_noise(clean, noisy, alpha_t, sigma_t)
-        fresh = self.eta * _posterior_deviation(alpha_t, sigma_t, alpha_s, sigma_s)
+        fresh = self.eta * _posterior_std(alpha_t, sigma_t, alpha_s, sigma_s)
         kept = jnp.sqrt(jnp.maximum(jnp.square(sigma_s) - jnp.square(fresh), 0.0))
         return alpha_s * clean + kept * eps + fresh * noise
 
@@ -83,6 +107,11 @@ class DDIM:
 @dataclasses.dataclass(frozen=True)
 class DDPM:
     """Ancestral sampling: a draw from q(z_s | z_t, x = estimate) (Ho et al. 2020, eq. 6 and 7)."""
+
+    @property
+    def stochastic(self) -> bool:
+        """See `Sampler`."""
+        return True
 
     def step(
         self,
@@ -100,12 +129,17 @@ class DDPM:
         mean = (
             alpha_ts * jnp.square(sigma_s) * noisy + alpha_s * variance_ts * clean
         ) / jnp.square(sigma_t)
-        return mean + _posterior_deviation(alpha_t, sigma_t, alpha_s, sigma_s) * noise
+        return mean + _posterior_std(alpha_t, sigma_t, alpha_s, sigma_s) * noise
 
 
 @dataclasses.dataclass(frozen=True)
 class DPMSolver:
     """DPM-Solver++(2M): the estimate is extrapolated over log-SNR (Lu et al. 2022, algorithm 2)."""
+
+    @property
+    def stochastic(self) -> bool:
+        """See `Sampler`."""
+        return False
 
     def step(
         self,
@@ -125,100 +159,140 @@ class DPMSolver:
         )
         # First order where there is no step before, and at the last one, where lambda is infinite.
         usable = (step_before > 0) & (after.sigma > 0)
-        share = jnp.where(usable, step / (2 * jnp.where(usable, step_before, 1.0)), 0.0)
-        extrapolated = (1 + share) * clean - share * last_clean
+        weight = jnp.where(usable, step / (2 * jnp.where(usable, step_before, 1.0)), 0.0)
+        extrapolated = (1 + weight) * clean - weight * last_clean
         decay = after.sigma / now.sigma
         return decay * noisy + (after.alpha - decay * now.alpha) * extrapolated
+
+
+SAMPLERS: dict[str, Callable[[SamplingConfig], Sampler]] = {
+    "ddim": lambda config: DDIM(config.eta),
+    "ddpm": lambda config: DDPM(),
+    "dpm_solver": lambda config: DPMSolver(),
+}
+
+
+def make_sampler(config: SamplingConfig) -> Sampler:
+    """The sampler that a configuration names."""
+    return SAMPLERS[config.sampler](config)
+
+
+class StepTimes(NamedTuple):
+    """Which step it is, from 1 (the first estimate is 0), and the times around it."""
+
+    number: Int[Array, "*n"]
+    before: Float[Array, "*n"]
+    now: Float[Array, "*n"]
+    after: Float[Array, "*n"]
+
+
+def step_times(steps: int, power: float = 1.0) -> Float[Array, " n"]:
+    """Times from 1 to 0, ends included; a power above 1 puts more of them near the clean photo.
+
+    Raises:
+      UserError: fewer than one step.
+    """
+    if steps < 1:
+        raise UserError(f"steps is {steps}; a draw takes at least 1")
+    return jnp.linspace(1.0, 0.0, steps + 1) ** power
+
+
+def later_steps(steps: int, power: float = 1.0) -> StepTimes:
+    """The steps 1 to n - 1 of a draw of n: those after the first estimate, stacked."""
+    times = step_times(steps, power)
+    return StepTimes(jnp.arange(1, steps), times[:-2], times[1:-1], times[2:])
+
+
+class Carry(NamedTuple):
+    """A draw between two evaluations: z_t = alpha_t clean + sigma_t noise."""
+
+    clean: Float[Array, "*d"]
+    noise: Float[Array, "*d"]
+
+
+class Estimate(NamedTuple):
+    """A denoiser's answer: the clean state, and whatever else its caller wants of it."""
+
+    clean: Float[Array, "*d"]
+    output: PyTree = None
+
+
+def begin(
+    sampler: Sampler,
+    schedule: diffusion.Schedule,
+    clean: Float[Array, "*d"],
+    noise: Float[Array, "*d"],
+    times: StepTimes,
+    fresh: Float[Array, "*d"],
+) -> Carry:
+    """The move after the first estimate: from t = 1 to the time of step 1.
+
+    Args:
+      sampler: the rule of a move.
+      schedule: the forward process that the denoiser was trained on.
+      clean: the first estimate.
+      noise: what the draw starts from, z_1 / sigma_1.
+      times: of step 1.
+      fresh: standard noise, for stochastic samplers.
+    """
+    first, now = _level(schedule, times.before), _level(schedule, times.now)
+    moved = sampler.step(first.sigma * noise, clean, clean, (first, first, now), fresh)
+    return Carry(clean, _noise_left(moved, clean, now))
+
+
+def advance(
+    sampler: Sampler,
+    schedule: diffusion.Schedule,
+    denoise: Callable[[Float[Array, "*d"], Float[Array, ""]], Estimate],
+    carry: Carry,
+    times: StepTimes,
+    fresh: Float[Array, "*d"],
+) -> tuple[Carry, Estimate]:
+    """One step: the clean estimate of z_t, and the move to the next time.
+
+    Args:
+      sampler, schedule, fresh: see `begin`.
+      denoise: (z_t, t) -> estimate.
+      carry: what the step before left.
+      times: of this step.
+    """
+    before, now, after = (_level(schedule, t) for t in times[1:])
+    noisy = diffusion.diffuse(carry.clean, carry.noise, now.alpha, now.sigma)
+    estimate = denoise(noisy, times.now)
+    moved = sampler.step(noisy, estimate.clean, carry.clean, (before, now, after), fresh)
+    return Carry(estimate.clean, _noise_left(moved, estimate.clean, after)), estimate
+
+
+def sample(
+    step: Callable[[PyTree, StepTimes], tuple[PyTree, PyTree]], carry: PyTree, times: StepTimes
+) -> tuple[PyTree, PyTree]:
+    """Takes all steps of `times` in one `lax.scan`: the last carry, and every step's output."""
+    return jax.lax.scan(step, carry, times)
+
+
+def _level(schedule: diffusion.Schedule, t: Float[Array, ""]) -> Level:
+    return Level(schedule.alpha(t), schedule.sigma(t))
+
+
+def _noise_left(
+    noisy: Float[Array, "*d"], clean: Float[Array, "*d"], level: Level
+) -> Float[Array, "*d"]:
+    """The noise that makes z_s with the estimate; none at t = 0, where z_0 is the estimate."""
+    sigma = jnp.where(level.sigma > 0, level.sigma, 1.0)
+    noise = diffusion.to_noise(clean, noisy, level.alpha, sigma)
+    return jnp.where(level.sigma > 0, noise, 0.0)
 
 
 def _half_log_snr(level: Level) -> Float[Array, ""]:
     return jnp.log(level.alpha / jnp.maximum(level.sigma, 1e-6))
 
 
-def _posterior_deviation(
+def _posterior_std(
     alpha_t: Float[Array, ""],
     sigma_t: Float[Array, ""],
     alpha_s: Float[Array, ""],
     sigma_s: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Deviation of q(z_s | z_t, x): sigma_s sigma_{t|s} / sigma_t (Ho et al. 2020, eq. 7)."""
+    """Standard deviation of q(z_s | z_t, x): sigma_s sigma_{t|s} / sigma_t (Ho et al., eq. 7)."""
     variance_ts = jnp.square(sigma_t) - jnp.square(alpha_t / alpha_s * sigma_s)
     return sigma_s / sigma_t * jnp.sqrt(jnp.maximum(variance_ts, 0.0))
-
-
-def make_sampler(name: str, eta: float = 0.0) -> Sampler:
-    """The sampler that a configuration names; `UserError` when there is none of that name."""
-    registry: dict[str, Sampler] = {"ddim": DDIM(eta), "ddpm": DDPM(), "dpm_solver": DPMSolver()}
-    if name not in registry:
-        raise UserError(f"sampling.sampler is {name!r}; known: {', '.join(registry)}")
-    return registry[name]
-
-
-class Estimate(NamedTuple):
-    """A denoiser's answer: the clean state, and whatever it wants to see again at the next step."""
-
-    clean: Float[Array, "*d"]
-    memory: PyTree
-
-
-Denoise = Callable[[Float[Array, "*d"], Float[Array, ""], PyTree, PRNGKeyArray], Estimate]
-
-
-def step_times(steps: int, power: float = 1.0) -> Float[Array, " n"]:
-    """Times from 1 to 0, ends included; a power above 1 puts more of them near the clean photo."""
-    return jnp.linspace(1.0, 0.0, steps + 1) ** power
-
-
-def sample(
-    denoise: Denoise,
-    noise: Float[Array, "*d"],
-    memory: PyTree,
-    key: PRNGKeyArray,
-    *,
-    sampler: Sampler,
-    schedule: diffusion.Schedule,
-    steps: int,
-    time_power: float = 1.0,
-    noise_scale: float = 1.0,
-    fresh_noise: Callable[[PRNGKeyArray], Float[Array, "*d"]] | None = None,
-    trajectory: bool = False,
-) -> tuple[Estimate, Estimate | None]:
-    """Draws clean states, one network evaluation a step.
-
-    Args:
-      denoise: (z_t, t, memory, key) -> estimate; t is a scalar, the key is the step's own.
-      noise: the start, z_1 / sigma_1, standard normal.
-      memory: what the denoiser sees at the first step in place of an earlier estimate.
-      key: for the noise that stochastic samplers add; each step folds its number into it.
-      sampler: the rule of a step.
-      schedule: the forward process that the denoiser was trained on.
-      steps: network evaluations, at least 1; a static number.
-      time_power: of `step_times`.
-      noise_scale: factor on the start and on all added noise; 0 makes every draw the same.
-      fresh_noise: draws standard noise of a state's shape; white by default.
-      trajectory: also return the estimates of all steps, stacked in front.
-
-    Returns:
-      The last estimate, and the stacked ones or None.
-    """
-    if steps < 1:
-        raise UserError(f"steps is {steps}; a draw takes at least 1")
-    draw_noise = fresh_noise or (lambda k: jax.random.normal(k, noise.shape, noise.dtype))
-    times = step_times(steps, time_power)
-    levels = Level(schedule.alpha(times), schedule.sigma(times))
-
-    def one_step(carry, i):
-        noisy, last = carry
-        of_noise, of_estimate = jax.random.split(jax.random.fold_in(key, i))
-        estimate = denoise(noisy, times[i], last.memory, of_estimate)
-        before, now, after = (
-            Level(levels.alpha[j], levels.sigma[j]) for j in (jnp.maximum(i - 1, 0), i, i + 1)
-        )
-        added = noise_scale * draw_noise(of_noise)
-        noisy = sampler.step(noisy, estimate.clean, last.clean, (before, now, after), added)
-        return (noisy, estimate), estimate if trajectory else None
-
-    # At t = 0 sigma is 0, so the last move lands on the last estimate.
-    start = (levels.sigma[0] * noise_scale * noise, Estimate(jnp.zeros_like(noise), memory))
-    (_, last), path = jax.lax.scan(one_step, start, jnp.arange(steps))
-    return last, path

@@ -17,18 +17,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-LOG_DEVIATION_AT_FIRST = -3.0  # about what a first clean estimate of a photo is wrong by
+INITIAL_LOG_STD = -3.0  # log of about what a first clean estimate is wrong by
 
 
-def fold_pixels(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
+def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
     """Moves factor x factor pixels into channels; h and w must be multiples of the factor."""
     b, h, w, c = x.shape
     x = x.reshape(b, h // factor, factor, w // factor, factor, c)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // factor, w // factor, factor * factor * c)
 
 
-def unfold_pixels(x: Float[Array, "b h2 w2 c2"], factor: int) -> Float[Array, "b h w c"]:
-    """Inverse of `fold_pixels`."""
+def depth_to_space(x: Float[Array, "b h2 w2 c2"], factor: int) -> Float[Array, "b h w c"]:
+    """Inverse of `space_to_depth`."""
     b, h, w, c = x.shape
     x = x.reshape(b, h, w, factor, factor, c // (factor * factor))
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * factor, w * factor, -1)
@@ -71,22 +71,22 @@ class ResidualBlock(nn.Module):
 
 
 class Output(NamedTuple):
-    """What a network says of one picture."""
+    """A network's output: a picture, and how wrong it may be."""
 
     picture: Float[Array, "b h w d"]
-    log_deviation: Float[Array, "b h w 1"]  # of the picture's error, at every pixel
-    colour: Float[Array, "b n"]  # numbers that describe the error's spectrum
+    log_std: Float[Array, "b h w 1"]  # of the picture's error, at every pixel
+    error_spectrum: Float[Array, "b n"]  # numbers that describe the error's spectrum
 
 
 class UNet(nn.Module):
     """A UNet over any number of input channels (Ronneberger et al. 2015; Ho et al. 2020).
 
-    What it says of its own error is read off the features without a gradient into them: the
-    picture is as good as it would be alone.
+    Its own error is read off the features without a gradient into them: the picture is as good as
+    it would be alone.
 
     Attributes:
       channels: of the output.
-      colour_numbers: of `Output.colour`.
+      spectrum_numbers: of `Output.error_spectrum`.
       fold: fold x fold pixels become channels at the entry.
       widths: channels at each resolution, finest first.
       blocks: residual blocks at each resolution on the way down, and again on the way up.
@@ -94,7 +94,7 @@ class UNet(nn.Module):
     """
 
     channels: int
-    colour_numbers: int = 1
+    spectrum_numbers: int = 1
     fold: int = 2
     widths: Sequence[int] = (32, 64, 96)
     blocks: Sequence[int] = (1, 2, 2)
@@ -105,33 +105,33 @@ class UNet(nn.Module):
         self,
         x: Float[Array, "b h w c"],
         log_snr: Float[Array, " b"],
-        noise_seen: Float[Array, " b"],
+        signal: Float[Array, " b"],
     ) -> Output:
         """Any h and w: the picture is mirrored out to a multiple of `self.stride` and cut back.
 
         Args:
           x: the pictures.
           log_snr: noise level of each example.
-          noise_seen: 0 where no noisy picture is among them, up to 1.
+          signal: how much the noisy picture among them shows: alpha, and 0 where there is none.
         """
         height, width = x.shape[1:3]
         x = pad_to_multiple(x, self.stride)
         embed = self.widths[-1]
-        told = jnp.concatenate([level_features(log_snr), noise_seen[:, None]], axis=-1)
-        level = nn.Dense(embed, dtype=self.dtype, name="level_in")(told)
+        features = jnp.concatenate([level_features(log_snr), signal[:, None]], axis=-1)
+        level = nn.Dense(embed, dtype=self.dtype, name="level_in")(features)
         level = nn.silu(nn.Dense(embed, dtype=self.dtype, name="level_out")(nn.silu(level)))
 
-        h = fold_pixels(x.astype(self.dtype), self.fold)
+        h = space_to_depth(x.astype(self.dtype), self.fold)
         h = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="entry")(h)
         skips = []
         last = len(self.widths) - 1
-        for i, (features, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
+        for i, (width_i, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
             if i > 0:
-                h = nn.Conv(features, (1, 1), dtype=self.dtype, name=f"shrink_{i}")(
-                    fold_pixels(h, 2)
+                h = nn.Conv(width_i, (1, 1), dtype=self.dtype, name=f"shrink_{i}")(
+                    space_to_depth(h, 2)
                 )
             for j in range(count):
-                h = ResidualBlock(features, self.dtype, name=f"down_{i}_{j}")(h, level)
+                h = ResidualBlock(width_i, self.dtype, name=f"down_{i}_{j}")(h, level)
             skips.append(h)
         for i in range(last - 1, -1, -1):
             h = nn.Conv(self.widths[i], (1, 1), dtype=self.dtype, name=f"grow_{i}")(h)
@@ -140,26 +140,29 @@ class UNet(nn.Module):
                 h = ResidualBlock(self.widths[i], self.dtype, name=f"up_{i}_{j}")(h, level)
         h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
 
-        # A layer of its own: what the picture is made of says little of how wrong it is.
+        # A layer of its own: what the picture is made of says little of how wrong it is. (The
+        # layers' names are those in files of weights.)
         doubts = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="deviation_in")(
             jax.lax.stop_gradient(h)
         )
 
-        def say(name: str, channels: int, seen: Array) -> Array:
-            said = nn.Conv(
+        def exit_layer(name: str, channels: int, h: Float[Array, "b h2 w2 c"]) -> Array:
+            h = nn.Conv(
                 channels * self.fold**2,
                 (3, 3),
                 kernel_init=nn.initializers.zeros,
                 dtype=self.dtype,
                 name=name,
-            )(seen)
-            return unfold_pixels(said.astype(jnp.float32), self.fold)[:, :height, :width]
+            )(h)
+            return depth_to_space(h.astype(jnp.float32), self.fold)[:, :height, :width]
 
-        colour = nn.Dense(self.colour_numbers, kernel_init=nn.initializers.zeros, name="colour")
+        of_spectrum = nn.Dense(
+            self.spectrum_numbers, kernel_init=nn.initializers.zeros, name="colour"
+        )
         return Output(
-            picture=say("exit", self.channels, h),
-            log_deviation=say("deviation", 1, nn.silu(doubts)) + LOG_DEVIATION_AT_FIRST,
-            colour=colour(jax.lax.stop_gradient(level).astype(jnp.float32)),
+            picture=exit_layer("exit", self.channels, h),
+            log_std=exit_layer("deviation", 1, nn.silu(doubts)) + INITIAL_LOG_STD,
+            error_spectrum=of_spectrum(jax.lax.stop_gradient(level).astype(jnp.float32)),
         )
 
     @property

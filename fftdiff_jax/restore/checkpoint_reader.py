@@ -13,7 +13,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.method.denoiser import abstract_params
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.checksums import damage
 from fftdiff_jax.restore.weights import FOLDER, SUFFIX, WAY_OUT
 
@@ -53,8 +53,8 @@ def load_checkpoint(path: Path) -> tuple[PyTree, Config, int]:
         if wrong is not None:
             raise ValueError(wrong)
         found = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore()))
-        config = configuration.from_dict(found["config"])
-        shapes = _on_this_device(abstract_params(config))
+        config = configuration.from_saved(found["config"])
+        shapes = _on_this_device(make_method(config).abstract_params())
         found = manager.restore(
             step, args=ocp.args.Composite(weights=ocp.args.StandardRestore(shapes))
         )

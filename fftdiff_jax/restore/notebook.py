@@ -13,11 +13,12 @@ import base64
 import dataclasses
 import html
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, PyTree, UInt8
 
+from fftdiff_jax.config import Config
 from fftdiff_jax.method import rain_spectrum
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.metrics import draws as drawing
@@ -25,7 +26,23 @@ from fftdiff_jax.metrics import draws as drawing
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from fftdiff_jax.restore.restorer import Restorer
+
+class Sampling(Protocol):
+    """What is needed of a `Restorer`, which itself knows how it is shown."""
+
+    params: PyTree
+    config: Config
+
+    def sample_float(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        *,
+        draws: int | None = None,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> Float[np.ndarray, "n h w 3"]:
+        """Single draws, in [0, 1]."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +112,7 @@ class Look:
 
 
 def look(
-    restorer: Restorer,
+    restorer: Sampling,
     photo: UInt8[np.ndarray, "h w 3"],
     *,
     draws: int | None = None,
@@ -119,7 +136,7 @@ def png(figure: Figure, *, dots_per_inch: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def restorer_html(restorer: Restorer) -> str:
+def restorer_html(restorer: Sampling) -> str:
     """What a restorer is made of, how it draws, and the strength of rain that it was trained on."""
     config = restorer.config
     sampling, model = config.sampling, config.model

@@ -8,7 +8,7 @@ from jaxtyping import PyTree
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.method.denoiser import abstract_params
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.weights import FOLDER, SUFFIX, WAY_OUT, read_weights, require_same_tree
 
 
@@ -31,7 +31,7 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
         return load_checkpoint(path)
     params, config = read_weights(file)
     try:
-        require_same_tree(params, abstract_params(config), str(file))
+        require_same_tree(params, make_method(config).abstract_params(), str(file))
     except UserError as error:
         raise UserError(f"{error}; {WAY_OUT}") from error
     return params, config, 0

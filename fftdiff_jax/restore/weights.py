@@ -53,7 +53,7 @@ def read_weights(path: Path) -> tuple[PyTree, Config]:
         with safe_open(path, framework="numpy") as file:
             about = file.metadata() or {}
             flat = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-        config = configuration.from_dict(json.loads(about["config"]))
+        config = configuration.from_saved(json.loads(about["config"]))
     except (SafetensorError, KeyError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: the weights cannot be read ({reason})") from error

@@ -170,7 +170,7 @@ class Checkpoints:
             except Exception:
                 continue  # restoring says what is wrong with this checkpoint
             try:
-                return configuration.from_dict(found["config"])
+                return configuration.from_saved(found["config"])
             except UserError as error:
                 raise UserError(
                     f"{self._folder.parent}: holds a run of another version ({error}); choose "

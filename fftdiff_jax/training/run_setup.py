@@ -15,10 +15,8 @@ from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.method import diffusion, noises, rain_spectrum, representations, samplers
-from fftdiff_jax.method.denoiser import require_prediction
+from fftdiff_jax.method import rain_spectrum
 from fftdiff_jax.training.cluster import processes
-from fftdiff_jax.training.step import make_train_step
 
 SPECTRUM_BATCHES = 8  # batches of training crops that the strength of rain is measured on
 # What may change when a run is resumed; everything else would make it another run.
@@ -38,24 +36,8 @@ MAY_CHANGE = (
 
 
 def require_known(config: Config) -> None:
-    """Raises `UserError` for a name that no registry knows, before anything is read or written."""
-    representations.make_representation(config.representation)
-    noises.make_noise(config.diffusion.noise)
-    diffusion.make_schedule(config.diffusion.schedule)
-    diffusion.require_target(config.diffusion.target)
-    samplers.make_sampler(config.sampling.sampler)
-    require_prediction(config.model.prediction)
-    _require_sizes(config)
-    make_train_step(config)
-    if config.training.on_save_error not in ("continue", "stop"):
-        raise UserError(
-            f"training.on_save_error: {config.training.on_save_error!r} is neither continue nor "
-            "stop"
-        )
-
-
-def _require_sizes(config: Config) -> None:
-    """Raises `UserError` for numbers that no run can have."""
+    """Raises `UserError` for what no run can have, before anything is read or written."""
+    configuration.from_dict(configuration.to_dict(config))  # a recipe's choices were not checked
     model, table = config.model, config.representation.rain_spectrum
     if not model.widths or len(model.widths) != len(model.blocks):
         raise UserError(
@@ -80,7 +62,7 @@ def _require_sizes(config: Config) -> None:
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"training.{name} is {value}; it must be at least 1")
-    for name in ("draw_share", "draw_start", "condition_dropout"):
+    for name in ("draw_share", "draw_start"):
         share = getattr(config.diffusion, name)
         if not 0 <= share <= 1:
             raise UserError(f"diffusion.{name} is {share}; it is a share, from 0 to 1")

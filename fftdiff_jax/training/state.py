@@ -11,7 +11,7 @@ import optax
 from jaxtyping import Array, Int, PyTree
 
 from fftdiff_jax.config import Config, TrainingConfig
-from fftdiff_jax.method.denoiser import initial_params
+from fftdiff_jax.method.method import make_method
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -46,7 +46,7 @@ def _is_kernel(params: PyTree) -> PyTree:
 
 def create_state(config: Config) -> TrainState:
     """The state before the first step, a function of the configuration alone."""
-    params = initial_params(config, config.training.seed)
+    params = make_method(config).init(jax.random.key(config.training.seed))
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

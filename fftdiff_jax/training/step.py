@@ -7,6 +7,7 @@ it, and the number of devices does not change what happens to an example.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -17,14 +18,13 @@ import optax
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
 from fftdiff_jax.config import Config
-from fftdiff_jax.errors import UserError
-from fftdiff_jax.method import diffusion, error_model, noises, representations, spectra
-from fftdiff_jax.method.denoiser import Prediction, predict
+from fftdiff_jax.method import diffusion, error_model, noises, spectra
+from fftdiff_jax.method.denoiser import Prediction
+from fftdiff_jax.method.method import Method, make_method
 from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 
 AXIS = "devices"
-LOSSES = ("photo", "state")
 # Weight of what the network says of its own error. No gradient of it reaches anything else, and
 # AdamW does not care; small, so that it does not use up the limit on the gradient norm.
 ERROR_WEIGHT = 0.01
@@ -102,17 +102,16 @@ def config_at(config: Config, step: int) -> Config:
 
 
 def noise_examples(
-    config: Config,
+    method: Method,
     clean: Float[Array, "n h w 3"],
     rainy: Float[Array, "n h w 3"],
     keys: Key[Array, " n"],
     t: Float[Array, " n"],
 ) -> Noised:
     """Takes pairs of photos in [0, 1] through the forward process, each with its own noise."""
-    representation = representations.make_representation(config.representation)
-    schedule = diffusion.make_schedule(config.diffusion.schedule)
-    state = representation.encode(clean, rainy)
-    noise = jax.vmap(noises.make_noise(config.diffusion.noise))(keys, rainy)
+    schedule = method.schedule
+    state = method.representation.encode(clean, rainy)
+    noise = jax.vmap(functools.partial(noises.draw_noise, method.noise))(keys, rainy)
     alpha, sigma = schedule.alpha(t)[:, None, None, None], schedule.sigma(t)[:, None, None, None]
     return Noised(state, noise, diffusion.diffuse(state, noise, alpha, sigma), t)
 
@@ -145,31 +144,25 @@ def photo_loss(
 
 
 def mean_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-    """Squared error over the deviation that the network itself expects, a number an example.
+    """Squared error over the std that the network itself expects, a number an example.
 
     What minimises it is the mean of the clean photo, which draws need (L1 would give the median).
     The division keeps it in the units of L1 at every noise level (Seitzer et al. 2022, eq. 5).
-    Beyond three deviations it grows like L1 as well (Huber 1964), so that a few states that decode
-    to nothing like the photo do not shout the others down.
+    Beyond three standard deviations it grows like L1 as well (Huber 1964), so that a few states
+    that decode to nothing like the photo do not drown the others.
     """
-    deviation = jax.lax.stop_gradient(_deviation(prediction))
+    std = jax.lax.stop_gradient(jnp.exp(prediction.log_std))
     error = jnp.abs(prediction.photo - clean)
-    loss = jnp.where(
-        error < 3 * deviation, jnp.square(error) / deviation, 6 * error - 9 * deviation
-    )
+    loss = jnp.where(error < 3 * std, jnp.square(error) / std, 6 * error - 9 * std)
     return jnp.mean(loss, axis=(1, 2, 3))
 
 
 def error_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
     """How badly the network describes its own error, per pixel and per frequency."""
     error = jax.lax.stop_gradient(prediction.photo - clean)
-    loss = error_model.deviation_loss(error, prediction.log_deviation)
-    whitened = error / jax.lax.stop_gradient(_deviation(prediction))
-    return loss + error_model.colour_loss(whitened, prediction.colour)
-
-
-def _deviation(prediction: Prediction) -> Float[Array, "b h w 1"]:
-    return jnp.exp(prediction.log_deviation)
+    loss = error_model.std_loss(error, prediction.log_std)
+    whitened = error / jax.lax.stop_gradient(jnp.exp(prediction.log_std))
+    return loss + error_model.spectrum_loss(whitened, prediction.error_spectrum)
 
 
 def first_loss(
@@ -186,73 +179,57 @@ def first_loss(
     return loss + ERROR_WEIGHT * error_loss(prediction, clean)
 
 
-def state_loss(config: Config, prediction: Prediction, examples: Noised) -> Float[Array, " b"]:
+def state_loss(method: Method, prediction: Prediction, examples: Noised) -> Float[Array, " b"]:
     """Mean squared error of the network's target, a number an example (Ho et al. 2020, eq. 14)."""
-    schedule = diffusion.make_schedule(config.diffusion.schedule)
-    alpha, sigma = schedule.alpha(examples.t), schedule.sigma(examples.t)
-    said, target = prediction.state, "clean"
-    if config.model.prediction == "direct":
-        said, target = prediction.output, config.diffusion.target
-    wide = (slice(None), None, None, None)
-    goal = diffusion.to_target(examples.state, examples.noise, alpha[wide], sigma[wide], target)
-    loss = jnp.mean(jnp.square(said - goal), axis=(1, 2, 3))
-    if config.diffusion.snr_weight_limit > 0:
-        limit = config.diffusion.snr_weight_limit
-        loss *= diffusion.min_snr_weight(alpha, sigma, target, limit)
-    return loss
+    if method.denoiser.sees_photos:
+        return jnp.mean(jnp.square(prediction.state - examples.state), axis=(1, 2, 3))
+    schedule = method.schedule
+    alpha, sigma = (f(examples.t)[:, None, None, None] for f in (schedule.alpha, schedule.sigma))
+    goal = diffusion.to_target(examples.state, examples.noise, alpha, sigma, method.denoiser.target)
+    return jnp.mean(jnp.square(prediction.output - goal), axis=(1, 2, 3))
 
 
 def batch_loss(
-    config: Config, params: PyTree, batch: Batch, key: Key[Array, ""], perceptual: PyTree
+    config: Config,
+    method: Method,
+    params: PyTree,
+    batch: Batch,
+    key: Key[Array, ""],
+    perceptual: PyTree,
 ) -> Float[Array, ""]:
     """The loss of one device's part of a batch, the mean over its examples.
 
     Every example is trained at t = 1, where each restoration starts and one of one step ends. Some
     are trained at a random time too: there the network sees a noisy state and, without a gradient,
-    what it said at t = 1 and how wrong it thought that to be, as a draw's later steps do
+    its own first estimate and how wrong it took that to be, as a draw's later steps do
     (self-conditioning: Chen, Zhang and Hinton 2023).
     """
     clean, rainy = (jnp.asarray(crops, jnp.float32) / 255 for crops in batch)
     count = clean.shape[0]
     device = jax.lax.axis_index(AXIS)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(device * count + jnp.arange(count))
-    keep = None
-    if config.diffusion.condition_dropout > 0:
-        drop = jax.vmap(lambda k: jax.random.uniform(jax.random.fold_in(k, 1)))(keys)
-        keep = drop >= config.diffusion.condition_dropout
     on_state = config.diffusion.loss == "state"
     total = jnp.zeros(())
-    estimate, deviation = rainy, jnp.zeros((*rainy.shape[:-1], 1))
+    estimate, std = rainy, jnp.zeros((*rainy.shape[:-1], 1))
     if not on_state or config.model.self_conditioning:
-        nothing = jnp.zeros((*rainy.shape[:-1], spectra.CHANNELS))  # z_1 shows nothing
-        one = jnp.ones(count)
-        first = predict(config, params, nothing, rainy, one, estimate, deviation, keep)
+        first = method.predict_first(params, rainy)
         if not on_state:
             total += jnp.sum(first_loss(config, first, clean, perceptual))
         estimate = jax.lax.stop_gradient(first.photo)
-        deviation = jax.lax.stop_gradient(jnp.exp(first.log_deviation))
+        std = jax.lax.stop_gradient(jnp.exp(first.log_std))
 
     everywhere = later_examples(config, jax.lax.axis_size(AXIS), count)
     if everywhere.total == 0:
         return total / count
     some, counts, order = (jnp.asarray(table)[device] for table in everywhere)
     t = spread_times(jax.random.fold_in(key, 2**31 - 1), order, everywhere.total)
-    examples = noise_examples(config, clean[some], rainy[some], keys[some], t)
-    later = predict(
-        config,
-        params,
-        examples.noisy,
-        rainy[some],
-        t,
-        estimate[some],
-        deviation[some],
-        None if keep is None else keep[some],
-    )
+    examples = noise_examples(method, clean[some], rainy[some], keys[some], t)
+    later = method.predict(params, examples.noisy, rainy[some], t, estimate[some], std[some])
     if on_state:
-        loss = state_loss(config, later, examples)
+        loss = state_loss(method, later, examples)
     else:
         loss = DRAW_WEIGHT * mean_loss(later, clean[some])
-    if config.model.prediction == "image_consistent":
+    if method.denoiser.sees_photos:
         loss += ERROR_WEIGHT * error_loss(later, clean[some])
     return (total + jnp.sum(loss * counts)) / count
 
@@ -273,13 +250,8 @@ def make_train_step(config: Config) -> TrainStep:
     (devices, examples a device, h, w, 3), and what `perceptual_network` gives; it returns the state
     and the means over the whole batch of loss, gradient norm, update norm and parameter norm. The
     state's buffers are donated.
-
-    Raises:
-      UserError: an unknown loss.
     """
-    if config.diffusion.loss not in LOSSES:
-        raise UserError(f"diffusion.loss is {config.diffusion.loss!r}; known: {', '.join(LOSSES)}")
-    optimizer = make_optimizer(config.training)
+    optimizer, method = make_optimizer(config.training), make_method(config)
     base_key = jax.random.key(config.training.seed)
 
     def step(
@@ -288,7 +260,7 @@ def make_train_step(config: Config) -> TrainStep:
         key = jax.random.fold_in(base_key, state.step)
 
         def loss_of(params: PyTree) -> Float[Array, ""]:
-            return batch_loss(config, params, batch, key, perceptual)
+            return batch_loss(config, method, params, batch, key, perceptual)
 
         loss, grads = jax.value_and_grad(loss_of)(state.params)
         loss, grads = jax.lax.pmean((loss, grads), AXIS)

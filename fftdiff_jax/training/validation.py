@@ -11,9 +11,10 @@ from jaxtyping import PyTree, UInt8
 from fftdiff_jax.config import Config
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pairs import load_pair
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import psnr_ssim
 from fftdiff_jax.restore.restorer import to_uint8
-from fftdiff_jax.restore.tile_programs import make_tile_sampler
+from fftdiff_jax.restore.tile_programs import make_draw
 
 
 class Validation:
@@ -27,7 +28,7 @@ class Validation:
         side = min(config.training.evaluate_crop, *sides)
         self._clean = np.stack([_centre(pair.clean, side) for pair in pairs])
         self._rainy = np.stack([_centre(pair.rainy, side) for pair in pairs])
-        self._restore = jax.jit(make_tile_sampler(config, config.sampling))
+        self._restore = jax.jit(make_draw(make_method(config), config.sampling))
 
     def score(
         self, params: PyTree, stopped: Callable[[], bool] = lambda: False

@@ -1,5 +1,7 @@
 """Both ways of predicting: consistency of state and photo, and who sees what."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,8 +9,9 @@ import pytest
 
 from fftdiff_jax.config import Config, DiffusionConfig, ModelConfig, RepresentationConfig
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.method import diffusion, representations
-from fftdiff_jax.method.denoiser import initial_params, predict
+from fftdiff_jax.method import diffusion
+from fftdiff_jax.method.denoiser import TONE_VARIANCE
+from fftdiff_jax.method.method import make_method
 
 SMALL = {"widths": (8, 16), "blocks": (1, 1)}
 CONFIGS = {
@@ -25,11 +28,11 @@ CONFIGS = {
 }
 
 
-DEVIATION = jnp.full((2, 24, 20, 1), 0.1)  # of what an earlier step said
+STD = jnp.full((2, 24, 20, 1), 0.1)  # of what an earlier step said
 
 
 def shaken_params(config):
-    leaves, tree = jax.tree.flatten(initial_params(config, 0))
+    leaves, tree = jax.tree.flatten(make_method(config).init(jax.random.key(0)))
     rng = np.random.default_rng(0)
     return jax.tree.unflatten(
         tree, [leaf + 0.02 * rng.standard_normal(leaf.shape, np.float32) for leaf in leaves]
@@ -46,10 +49,10 @@ def photos(rng):
 def test_the_photo_is_what_the_state_decodes_to(name, photos):
     rainy, noisy = photos
     config = CONFIGS[name]
-    said = predict(
-        config, shaken_params(config), noisy, rainy, jnp.array([0.3, 0.9]), rainy, DEVIATION
+    said = make_method(config).predict(
+        shaken_params(config), noisy, rainy, jnp.array([0.3, 0.9]), rainy, STD
     )
-    decoded = representations.make_representation(config.representation).decode(said.state, rainy)
+    decoded = make_method(config).representation.decode(said.state, rainy)
     np.testing.assert_allclose(decoded, said.photo, atol=1e-4)
 
 
@@ -57,7 +60,9 @@ def test_a_fresh_network_says_that_the_rainy_photo_is_clean(photos):
     """The exit layer starts at 0, so training starts from doing nothing."""
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
-    said = predict(config, initial_params(config, 0), noisy, rainy, jnp.ones(2), rainy, DEVIATION)
+    said = make_method(config).predict(
+        make_method(config).init(jax.random.key(0)), noisy, rainy, jnp.ones(2), rainy, STD
+    )
     # At t = 1 alpha is 5e-5, so what noise decodes to is believed that much.
     np.testing.assert_allclose(said.photo, rainy, atol=1e-4)
     np.testing.assert_allclose(said.state, 0, atol=1e-2)
@@ -68,11 +73,11 @@ def test_pure_noise_is_not_looked_at(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     params = shaken_params(config)
-    one = predict(config, params, noisy, rainy, jnp.ones(2), rainy, DEVIATION)
-    other = predict(config, params, -noisy, rainy, jnp.ones(2), rainy, DEVIATION)
+    one = make_method(config).predict(params, noisy, rainy, jnp.ones(2), rainy, STD)
+    other = make_method(config).predict(params, -noisy, rainy, jnp.ones(2), rainy, STD)
     np.testing.assert_allclose(one.photo, other.photo, atol=1e-3)
-    late = predict(config, params, noisy, rainy, jnp.full(2, 0.2), rainy, DEVIATION)
-    other = predict(config, params, -noisy, rainy, jnp.full(2, 0.2), rainy, DEVIATION)
+    late = make_method(config).predict(params, noisy, rainy, jnp.full(2, 0.2), rainy, STD)
+    other = make_method(config).predict(params, -noisy, rainy, jnp.full(2, 0.2), rainy, STD)
     assert float(jnp.abs(late.photo - other.photo).max()) > 1e-2
 
 
@@ -81,7 +86,7 @@ def test_direct_prediction_follows_its_target(photos):
     rainy, noisy = photos
     config = CONFIGS["direct"]
     t = jnp.array([0.3, 0.6])
-    said = predict(config, shaken_params(config), noisy, rainy, t, rainy, DEVIATION)
+    said = make_method(config).predict(shaken_params(config), noisy, rainy, t, rainy, STD)
     schedule = diffusion.CosineSchedule()
     alpha, sigma = (f(t)[:, None, None, None] for f in (schedule.alpha, schedule.sigma))
     np.testing.assert_allclose(
@@ -93,23 +98,56 @@ def test_the_last_estimate_is_an_input(photos):
     rainy, noisy = photos
     config = CONFIGS["image_consistent"]
     params = shaken_params(config)
-    one = predict(config, params, noisy, rainy, jnp.full(2, 0.5), rainy, DEVIATION)
-    other = predict(config, params, noisy, rainy, jnp.full(2, 0.5), 1 - rainy, DEVIATION)
+    one = make_method(config).predict(params, noisy, rainy, jnp.full(2, 0.5), rainy, STD)
+    other = make_method(config).predict(params, noisy, rainy, jnp.full(2, 0.5), 1 - rainy, STD)
     assert float(jnp.abs(one.photo - other.photo).max()) > 1e-3
 
 
-def test_a_dropped_condition_is_not_seen(photos):
+def test_a_spectrum_is_not_shown_mirrored(photos):
     rainy, noisy = photos
-    config = CONFIGS["direct"]
-    params = shaken_params(config)
-    keep = jnp.array([True, False])
-    t = jnp.full(2, 0.5)
-    one = predict(config, params, noisy, rainy, t, rainy, DEVIATION, keep)
-    other = predict(config, params, noisy, 1 - rainy, t, rainy, DEVIATION, keep)
-    assert float(jnp.abs(one.output[0] - other.output[0]).max()) > 1e-3
-    np.testing.assert_allclose(one.output[1], other.output[1], atol=1e-6)
+    method = make_method(CONFIGS["direct"])
+    with pytest.raises(UserError, match=r"sampling\.mirror"):
+        method.predict(
+            shaken_params(CONFIGS["direct"]), noisy, rainy, jnp.ones(2), rainy, STD, True
+        )
 
 
-def test_unknown_prediction_is_refused():
-    with pytest.raises(UserError, match="known: image_consistent, direct"):
-        initial_params(Config(model=ModelConfig(prediction="best")), 0)
+def test_what_is_carried_between_steps_follows_from_noise_and_denoiser():
+    assert make_method(CONFIGS["image_consistent"]).carries_photos
+    assert not make_method(CONFIGS["direct"]).carries_photos
+    independent = dataclasses.replace(
+        CONFIGS["image_consistent"], diffusion=DiffusionConfig(noise="independent")
+    )
+    assert not make_method(independent).carries_photos
+
+
+def test_the_veil_is_believed_less_than_its_waves(photos):
+    """A state that shows the rainy photo brighter throughout moves the guess by the tone's gain.
+
+    With a fresh network, whose picture is 0, the photo is the guess itself.
+    """
+    rainy, _ = photos
+    method = make_method(CONFIGS["image_consistent"])
+    t, std = jnp.full(2, 0.3), jnp.full((2, 24, 20, 1), 0.05)
+    brighter = method.representation.encode(rainy + 0.1, rainy)
+    alpha, sigma = (
+        float(f(jnp.float32(0.3))) for f in (method.schedule.alpha, method.schedule.sigma)
+    )
+    params = method.init(jax.random.key(0))
+    shown = method.representation.decode(alpha * brighter, rainy) - rainy
+    found = method.predict(params, alpha * brighter, rainy, t, rainy, std).photo - rainy
+    gain = alpha * TONE_VARIANCE / (alpha**2 * TONE_VARIANCE + sigma**2)
+    np.testing.assert_allclose(found.mean(axis=(1, 2)), gain * shown.mean(axis=(1, 2)), rtol=1e-3)
+
+
+def test_what_is_left_of_the_error_shrinks_as_the_state_shows_more(photos):
+    """log_std falls by half the log of what Kalman's gain leaves of the variance."""
+    rainy, _ = photos
+    method = make_method(CONFIGS["image_consistent"])
+    params = method.init(jax.random.key(0))
+    nothing = jnp.zeros((*rainy.shape[:-1], 6))
+    found = [
+        method.predict(params, nothing, rainy, jnp.full(2, t), rainy, STD).log_std.mean()
+        for t in (0.95, 0.5, 0.1)
+    ]
+    assert found[0] > found[1] > found[2]

@@ -5,49 +5,64 @@ k_t = alpha_t s^2 / (alpha_t^2 s^2 + sigma_t^2). A sampler that is linear too th
 to a Gaussian, and float64 recursions over (mean, deviation) say to which, for any number of steps.
 """
 
+from typing import get_args, get_type_hints
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fftdiff_jax.config import SamplingConfig, Target
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import diffusion, samplers
 
-MEAN, DEVIATION = 0.7, 0.4
+MEAN, STD = 0.7, 0.4
 COUNT = 200_000
 SCHEDULES = [diffusion.CosineSchedule(), diffusion.LinearSchedule()]
 
 
-def exact_denoiser(schedule, target, mean=MEAN, deviation=DEVIATION):
+def exact_denoiser(schedule, target, mean=MEAN, std=STD):
     """The best network of each target, turned into a clean estimate as a denoiser would."""
 
-    def denoise(noisy, t, memory, key):
-        del key
+    def denoise(noisy, t):
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        variance = jnp.square(alpha * deviation) + jnp.square(sigma)
-        clean = mean + alpha * deviation**2 / variance * (noisy - alpha * mean)
+        variance = jnp.square(alpha * std) + jnp.square(sigma)
+        clean = mean + alpha * std**2 / variance * (noisy - alpha * mean)
         noise = sigma / variance * (noisy - alpha * mean)
         said = {"clean": clean, "noise": noise, "velocity": alpha * noise - sigma * clean}[target]
-        return samplers.Estimate(diffusion.to_clean(said, noisy, alpha, sigma, target), memory)
+        return samplers.Estimate(diffusion.to_clean(said, noisy, alpha, sigma, target))
 
     return denoise
 
 
-def draw(sampler, schedule, target, steps, seed=0, **options):
+def sampled(denoise, noise, key, *, sampler, schedule, steps, time_power=1.0):
+    """A whole draw of states: every step's estimate, stacked."""
+    times = samplers.later_steps(steps, time_power)
+    one = jnp.ones(())
+    first = denoise(schedule.sigma(one) * noise, one)
+    if steps == 1:
+        return jax.tree.map(lambda leaf: leaf[None], first)
+
+    def fresh(number):
+        return jax.random.normal(jax.random.fold_in(key, number), noise.shape)
+
+    start = jax.tree.map(lambda leaf: leaf[0], times)
+    carry = samplers.begin(sampler, schedule, first.clean, noise, start, fresh(0))
+
+    def step(carry, times):
+        return samplers.advance(sampler, schedule, denoise, carry, times, fresh(times.number))
+
+    _, later = samplers.sample(step, carry, times)
+    return jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), first, later)
+
+
+def draw(sampler, schedule, target, steps, seed=0):
     noise = jax.random.normal(jax.random.key(seed), (COUNT,))
+    denoise = exact_denoiser(schedule, target)
     run = jax.jit(
-        lambda noise, key: (
-            samplers.sample(
-                exact_denoiser(schedule, target),
-                noise,
-                (),
-                key,
-                sampler=sampler,
-                schedule=schedule,
-                steps=steps,
-                **options,
-            )[0].clean
-        )
+        lambda noise, key: sampled(
+            denoise, noise, key, sampler=sampler, schedule=schedule, steps=steps
+        ).clean[-1]
     )
     return np.asarray(run(noise, jax.random.key(seed + 1)), np.float64)
 
@@ -58,7 +73,7 @@ def levels(schedule, steps):
 
 
 def gains(alpha, sigma):
-    return alpha * DEVIATION**2 / (alpha**2 * DEVIATION**2 + sigma**2)
+    return alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
 
 
 def expected_ddim(schedule, steps, eta):
@@ -107,7 +122,7 @@ def check(draws, mean, deviation, target):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
-@pytest.mark.parametrize("target", diffusion.TARGETS)
+@pytest.mark.parametrize("target", get_args(Target))
 @pytest.mark.parametrize("steps", [1, 2, 4, 50])
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_ddim_moves_a_gaussian_as_derived(schedule, target, steps, eta):
@@ -116,7 +131,7 @@ def test_ddim_moves_a_gaussian_as_derived(schedule, target, steps, eta):
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
-@pytest.mark.parametrize("target", diffusion.TARGETS)
+@pytest.mark.parametrize("target", get_args(Target))
 @pytest.mark.parametrize("steps", [1, 2, 4, 50])
 def test_ddpm_moves_a_gaussian_as_derived(schedule, target, steps):
     draws = draw(samplers.DDPM(), schedule, target, steps)
@@ -136,18 +151,19 @@ def test_ddpm_moves_a_gaussian_as_derived(schedule, target, steps):
 def test_every_sampler_draws_the_posterior_in_the_limit(sampler, steps, tolerance):
     draws = draw(sampler, diffusion.CosineSchedule(), "clean", steps)
     assert draws.mean() == pytest.approx(MEAN, abs=0.005)
-    assert draws.std() == pytest.approx(DEVIATION, rel=tolerance)
+    assert draws.std() == pytest.approx(STD, rel=tolerance)
 
 
 def sampling_denoiser(schedule):
     """A sample of p(x | z_t), of variance s^2 sigma^2/(alpha^2 s^2 + sigma^2) about its mean."""
 
-    def denoise(noisy, t, memory, key):
-        del memory
+    def denoise(noisy, t):
         alpha, sigma = schedule.alpha(t), schedule.sigma(t)
-        variance = jnp.square(alpha * DEVIATION) + jnp.square(sigma)
-        mean = MEAN + alpha * DEVIATION**2 / variance * (noisy - alpha * MEAN)
-        left = DEVIATION * sigma / jnp.sqrt(variance)
+        variance = jnp.square(alpha * STD) + jnp.square(sigma)
+        mean = MEAN + alpha * STD**2 / variance * (noisy - alpha * MEAN)
+        left = STD * sigma / jnp.sqrt(variance)
+        # Another key at each time, which is all that tells two evaluations apart.
+        key = jax.random.fold_in(jax.random.key(4), (1e6 * t).astype(jnp.int32))
         return samplers.Estimate(mean + left * jax.random.normal(key, noisy.shape), mean)
 
     return denoise
@@ -163,26 +179,25 @@ def test_sampled_estimates_draw_the_posterior_exactly_in_any_number_of_steps(
 ):
     """No limit of many steps is needed: the last estimate is a draw of N(m, s^2) after one."""
     noise = jax.random.normal(jax.random.key(3), (COUNT,))
-    last, _ = jax.jit(
-        lambda noise: samplers.sample(
+    path = jax.jit(
+        lambda noise: sampled(
             sampling_denoiser(schedule),
             noise,
-            noise,
-            jax.random.key(4),
+            jax.random.key(5),
             sampler=sampler,
             schedule=schedule,
             steps=steps,
             time_power=1.5,
         )
     )(noise)
-    draws = np.asarray(last.clean, np.float64)
-    assert draws.mean() == pytest.approx(MEAN, abs=5 * DEVIATION / np.sqrt(COUNT))
-    assert draws.std() == pytest.approx(DEVIATION, rel=5 / np.sqrt(2 * COUNT) + 1e-3)
+    draws = np.asarray(path.clean[-1], np.float64)
+    assert draws.mean() == pytest.approx(MEAN, abs=5 * STD / np.sqrt(COUNT))
+    assert draws.std() == pytest.approx(STD, rel=5 / np.sqrt(2 * COUNT) + 1e-3)
     # What is lost where the mean is kept at the last step is what the last z does not tell.
     t = samplers.step_times(steps, 1.5)[-2]
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
-    seen = alpha * DEVIATION**2 / np.sqrt((alpha * DEVIATION) ** 2 + sigma**2)
-    assert np.std(np.asarray(last.memory)) == pytest.approx(seen, rel=0.01, abs=1e-4)
+    seen = alpha * STD**2 / np.sqrt((alpha * STD) ** 2 + sigma**2)
+    assert np.std(np.asarray(path.output[-1])) == pytest.approx(seen, rel=0.01, abs=1e-4)
 
 
 def test_times_start_at_1_end_at_0_and_bend_towards_0():
@@ -207,20 +222,19 @@ def test_dpm_solver_is_of_second_order():
         noise = jnp.linspace(-2.0, 2.0, 101)
 
         def run(steps):
-            return samplers.sample(
+            return sampled(
                 exact_denoiser(schedule, "clean"),
                 noise,
-                (),
                 jax.random.key(0),
                 sampler=sampler,
                 schedule=schedule,
                 steps=steps,
-            )[0].clean
+            ).clean[-1]
 
         # The exact flow of a Gaussian is linear: it keeps z's number of deviations.
         alpha, sigma = levels(schedule, 1)
-        start = np.sqrt((alpha[0] * DEVIATION) ** 2 + sigma[0] ** 2)
-        exact = MEAN + DEVIATION * (sigma[0] * np.asarray(noise) - alpha[0] * MEAN) / start
+        start = np.sqrt((alpha[0] * STD) ** 2 + sigma[0] ** 2)
+        exact = MEAN + STD * (sigma[0] * np.asarray(noise) - alpha[0] * MEAN) / start
         return [np.abs(np.asarray(run(steps)) - exact).max() for steps in (20, 40, 80)]
 
     second, first = errors(samplers.DPMSolver()), errors(samplers.DDIM())
@@ -235,75 +249,68 @@ def test_dpm_solver_is_of_second_order():
 @pytest.mark.parametrize("steps", [1, 2, 5, 50])
 def test_a_certain_posterior_is_hit_exactly(sampler, steps):
     schedule = diffusion.CosineSchedule()
-    last, _ = samplers.sample(
-        exact_denoiser(schedule, "clean", deviation=0.0),
+    path = sampled(
+        exact_denoiser(schedule, "clean", std=0.0),
         jax.random.normal(jax.random.key(0), (100,)),
-        (),
         jax.random.key(1),
         sampler=sampler,
         schedule=schedule,
         steps=steps,
     )
-    np.testing.assert_allclose(last.clean, MEAN, atol=1e-6)
+    np.testing.assert_allclose(path.clean[-1], MEAN, atol=1e-6)
 
 
-def test_noise_scale_0_makes_all_draws_the_same():
-    for sampler in (samplers.DDIM(), samplers.DDPM(), samplers.DPMSolver()):
-        draws = draw(sampler, diffusion.CosineSchedule(), "clean", 5, noise_scale=0.0)
-        assert draws.std() < 1e-6
-
-
-def test_the_memory_of_a_step_reaches_the_next():
-    """The denoiser counts its calls in its memory, and sees times fall from 1."""
-
-    def denoise(noisy, t, memory, key):
-        del key
-        count, times = memory
-        return samplers.Estimate(noisy, (count + 1, times.at[count].set(t)))
-
-    last, path = samplers.sample(
-        denoise,
-        jnp.zeros(3),
-        (jnp.int32(0), jnp.zeros(5)),
-        jax.random.key(0),
-        sampler=samplers.DDIM(),
-        schedule=diffusion.CosineSchedule(),
-        steps=4,
-        trajectory=True,
-    )
-    count, times = last.memory
-    assert int(count) == 4
-    np.testing.assert_allclose(times, [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
-    assert path.clean.shape == (4, 3)
+def test_every_step_is_numbered_and_knows_its_times():
+    times = samplers.later_steps(4)
+    np.testing.assert_array_equal(times.number, [1, 2, 3])
+    np.testing.assert_allclose(times.before, [1, 0.75, 0.5], atol=1e-6)
+    np.testing.assert_allclose(times.now, [0.75, 0.5, 0.25], atol=1e-6)
+    np.testing.assert_allclose(times.after, [0.5, 0.25, 0], atol=1e-6)
 
 
 def test_one_program_for_all_steps():
-    """The denoiser is traced once, whatever the number of steps."""
+    """The denoiser is traced for the first estimate and for all later ones together."""
     traces = []
 
-    def denoise(noisy, t, memory, key):
-        del key
+    def denoise(noisy, t):
         traces.append(t)
-        return samplers.Estimate(0.5 * noisy, memory)
+        return samplers.Estimate(0.5 * noisy)
 
     jax.jit(
-        lambda noise: (
-            samplers.sample(
-                denoise,
-                noise,
-                (),
-                jax.random.key(0),
-                sampler=samplers.DDIM(),
-                schedule=diffusion.CosineSchedule(),
-                steps=50,
-            )[0].clean
-        )
+        lambda noise: sampled(
+            denoise,
+            noise,
+            jax.random.key(0),
+            sampler=samplers.DDIM(),
+            schedule=diffusion.CosineSchedule(),
+            steps=50,
+        ).clean[-1]
     )(jnp.ones(3))
-    assert len(traces) == 1
+    assert len(traces) == 2
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [samplers.DDIM(), samplers.DDIM(0.5), samplers.DDPM(), samplers.DPMSolver()],
+    ids=repr,
+)
+def test_a_sampler_that_uses_fresh_noise_says_so(sampler):
+    """Who says that it is not stochastic is given none."""
+    levels = tuple(samplers.Level(jnp.float32(a), jnp.sqrt(1 - a**2)) for a in (0.3, 0.5, 0.8))
+    one, other = (
+        sampler.step(jnp.ones(4), 0.7 * jnp.ones(4), 0.6 * jnp.ones(4), levels, noise)
+        for noise in (jnp.zeros(4), jnp.ones(4))
+    )
+    assert sampler.stochastic == bool(jnp.any(one != other))
+
+
+def test_every_choice_of_the_configuration_is_in_the_registry():
+    choices = get_args(get_type_hints(SamplingConfig)["sampler"])
+    assert set(choices) == set(samplers.SAMPLERS)
+    for name in choices:
+        samplers.make_sampler(SamplingConfig(sampler=name))
 
 
 def test_bad_arguments_are_refused_in_one_line():
-    with pytest.raises(UserError, match="known: ddim, ddpm, dpm_solver"):
-        samplers.make_sampler("euler")
     with pytest.raises(UserError, match="at least 1"):
-        draw(samplers.DDIM(), diffusion.CosineSchedule(), "clean", 0)
+        samplers.later_steps(0)

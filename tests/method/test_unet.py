@@ -7,10 +7,10 @@ import pytest
 
 from fftdiff_jax.method.unet import (
     UNet,
-    fold_pixels,
+    depth_to_space,
     level_features,
     pad_to_multiple,
-    unfold_pixels,
+    space_to_depth,
 )
 
 
@@ -38,9 +38,9 @@ def test_any_size_comes_back_as_it_went_in(size):
 @pytest.mark.parametrize("factor", [1, 2, 4])
 def test_folding_keeps_every_pixel(factor, rng):
     x = jnp.asarray(rng.random((2, 8, 12, 3)))
-    folded = fold_pixels(x, factor)
+    folded = space_to_depth(x, factor)
     assert folded.shape == (2, 8 // factor, 12 // factor, 3 * factor**2)
-    np.testing.assert_array_equal(unfold_pixels(folded, factor), x)
+    np.testing.assert_array_equal(depth_to_space(folded, factor), x)
 
 
 def test_padding_mirrors_and_keeps_what_fits(rng):
@@ -86,7 +86,7 @@ def test_what_it_says_of_its_error_does_not_train_the_picture(rng):
 
     def error_alone(params):
         said = net.apply(params, x, jnp.zeros(1), jnp.ones(1))
-        return jnp.sum(said.log_deviation) + jnp.sum(said.colour)
+        return jnp.sum(said.log_std) + jnp.sum(said.error_spectrum)
 
     sizes = {
         name: sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))

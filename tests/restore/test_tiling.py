@@ -124,3 +124,18 @@ def test_shared_rows_are_read_once_and_forgotten(rng):
     del first, again, made[0]
     assert kept() is None
     assert len(list(quick)) == len(list(slow)) == 47
+
+
+def test_of_sides_that_cost_the_same_the_largest_is_taken():
+    """Four tiles of 192 have the pixels of one of 384, and borders that nobody needs."""
+    assert tiling.tile_count(344, 192) == 2
+    assert tiling.tile_count(344, 384) == 1
+    assert tiling.choose_side(344, 344) == 384
+
+
+def test_a_photo_is_mirrored_out_with_its_border_pixel():
+    """So that a photo of one row or column can be mirrored too."""
+    photo = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+    padded = tiling.pad(photo, 8, 8)
+    np.testing.assert_array_equal(padded[:, :3, 0], photo[[0, 1, 1, 0, 0, 1, 1, 0], :, 0])
+    np.testing.assert_array_equal(padded[0, :, 0], photo[0, [0, 1, 2, 2, 1, 0, 0, 1], 0])

@@ -1,0 +1,249 @@
+"""Draws photos of any size, tile by tile, row by row.
+
+Every photo is cut into overlapping tiles of a few sizes (tiling.py), which go through the method in
+batches of one size (tile_programs.py), and are blended. Tiles are blended after every step, and the
+next one cuts them anew from the blended photo, so that all tiles of a draw agree. Steps are
+chained: each takes up the rows that the one before has completed, so that what is held is a row of
+tiles for each step and draw, whatever the photo's height. Two compiled programs for each of the
+three sizes of tiles serve all photos and any number of steps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float, PyTree, UInt8
+
+from fftdiff_jax.config import SamplingConfig
+from fftdiff_jax.method import samplers
+from fftdiff_jax.method.method import Method
+from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.restore import tile_programs, tiling
+from fftdiff_jax.restore.tile_programs import Carry, FirstEstimate
+from fftdiff_jax.restore.tiling import Rows
+
+# Tiles that a device holds at a time. A CPU computes one no slower than several, and a batch of one
+# is never filled up with tiles that nobody wants; other devices idle on one.
+TILES_AT_ONCE = {"cpu": 1}
+TILES_AT_ONCE_ELSEWHERE = 8
+
+# What is blended of a first estimate (photo, std) and of a carry (estimate, noise): both are split
+# after the third channel.
+FIRST_CHANNELS, CARRY_CHANNELS = 4, 6
+
+
+class Engine:
+    """The compiled programs of one set of weights, and how they are led over photos."""
+
+    def __init__(self, method: Method, params: PyTree, sampling: SamplingConfig) -> None:
+        """Compiles nothing yet."""
+        self.method, self._params, self._sampling = method, params, sampling
+        devices = jax.local_devices()
+        self._devices = len(devices)
+        self.tiles_at_once = TILES_AT_ONCE.get(devices[0].platform, TILES_AT_ONCE_ELSEWHERE)
+        self._compiled: dict[tuple[str, int], Callable[..., Any]] = {}
+
+    def rows(
+        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int, seed: int
+    ) -> Rows:
+        """Yields (top, rows of all draws), from top to bottom, in [0, 1].
+
+        Args:
+          photo: the rainy photo, of any size.
+          draws: their numbers; a draw does not depend on which others are asked for.
+          steps: network evaluations a draw, at least 1.
+          seed: of the noise.
+        """
+        height, width = photo.shape[:2]
+        side = tiling.choose_side(height, width)
+        plan = tiling.Plan(height, width, side, self.method.stride)
+        padded = tiling.pad(photo, side, self.method.stride)
+        make = self._step_by_step if self.method.carries_photos else self._whole_draws
+        for top, some in make(padded, plan, draws, steps, seed):
+            if top < height:
+                yield top, np.clip(some[:, : height - top, :width], 0.0, 1.0)
+
+    def _step_by_step(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        plan: tiling.Plan,
+        draws: Sequence[int],
+        steps: int,
+        seed: int,
+    ) -> Rows:
+        """Rows of all draws, the tiles of a photo blended after every step."""
+        first_program = self._program("first", 1)
+
+        def first(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 4"]:
+            return _packed(self._run(first_program, [tile.rainy for tile in tiles]))
+
+        rows = _Pass(plan, photo, 1, FIRST_CHANNELS).rows(first, self._at_once)
+        if tile_programs.steps_taken(self.method, steps, self._sampling.noise_scale) == 1:
+            yield from ((top, some[..., :3].repeat(len(draws), 0)) for top, some in rows)
+            return
+        step_program = self._program("step", 1)
+        *firsts, centres = tiling.shared(rows, steps)
+        made = sorted({draw ^ flip for draw in draws for flip in (0, 1)})  # both of every pair
+        carry: Rows | None = None
+        later = samplers.later_steps(steps, self._sampling.time_power)
+        for number in range(1, steps):
+            times = jax.tree.map(lambda leaf, i=number - 1: np.asarray(leaf[i]), later)
+
+            def step(
+                tiles: Sequence[_Tile], times: samplers.StepTimes = times
+            ) -> Float[np.ndarray, "b t t 6"]:
+                nothing = np.zeros((plan.side, plan.side, CARRY_CHANNELS), np.float32)
+                carries = [nothing if tile.carry is None else tile.carry for tile in tiles]
+                found = self._run(
+                    step_program,
+                    [tile.rainy for tile in tiles],
+                    [np.asarray((made[tile.layer], *tile.origin), np.int32) for tile in tiles],
+                    [_split(FirstEstimate, tile.first) for tile in tiles],
+                    [_split(Carry, carry) for carry in carries],
+                    everywhere=(jax.random.key(seed), times),
+                )
+                return _packed(found)
+
+            last = number == steps - 1
+            one = _Pass(plan, photo, len(made), 3 if last else CARRY_CHANNELS)
+            carry = one.rows(step, self._at_once, firsts[number - 1], carry)
+        assert carry is not None
+        wanted = [made.index(draw) for draw in draws]
+        for (top, some), (_, centre) in zip(carry, centres, strict=True):
+            yield top, drawing.centred(some, np.clip(centre[0, ..., :3], 0, 1))[wanted]
+
+    def _whole_draws(
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        plan: tiling.Plan,
+        draws: Sequence[int],
+        steps: int,
+        seed: int,
+    ) -> Rows:
+        """Rows of all draws, each tile drawn by itself: for states that are not those of photos."""
+        program = self._program("draw", steps)
+
+        def draw(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 3"]:
+            origins = [np.asarray((draws[tile.layer], *tile.origin), np.int32) for tile in tiles]
+            rainy = [tile.rainy for tile in tiles]
+            return self._run(program, rainy, origins, everywhere=(jax.random.key(seed),))
+
+        return _Pass(plan, photo, len(draws), 3).rows(draw, self._at_once)
+
+    @property
+    def _at_once(self) -> int:
+        return self.tiles_at_once * self._devices
+
+    def _program(self, part: str, steps: int) -> Callable[..., Any]:
+        """A program over all devices: `first`, `step`, or a `draw` of so many steps."""
+        if (part, steps) not in self._compiled:
+            make, of_tiles, of_all = _PARTS[part]
+            self._compiled[part, steps] = jax.pmap(
+                make(self.method, dataclasses.replace(self._sampling, steps=steps)),
+                in_axes=(None, *[0] * of_tiles, *[None] * of_all),
+            )
+        return self._compiled[part, steps]
+
+    def _run(
+        self, program: Callable[..., Any], *of_tiles: Sequence[Any], everywhere: Sequence[Any] = ()
+    ) -> Any:
+        """Runs at most a full batch.
+
+        `of_tiles` hold one array (or tuple of arrays) a tile, `everywhere` what is for all.
+        """
+        count = len(of_tiles[0])
+        # One shape, so no new compilation: the first tile fills the batch up.
+        spare = [0] * (self._at_once - count)
+
+        def stack(*leaves: np.ndarray) -> np.ndarray:
+            stacked = np.stack([*leaves, *[leaves[i] for i in spare]])
+            return stacked.reshape(self._devices, self.tiles_at_once, *stacked.shape[1:])
+
+        batches = [jax.tree.map(stack, *some) for some in of_tiles]
+        found = program(self._params, *batches, *everywhere)
+        return jax.tree.map(
+            lambda leaf: np.asarray(leaf).reshape(-1, *leaf.shape[2:])[:count], found
+        )
+
+
+# How each program is made; how many arguments it has of every tile, and how many for all.
+_PARTS: dict[str, tuple[Callable[..., Callable[..., Any]], int, int]] = {
+    "first": (tile_programs.make_first, 1, 0),
+    "step": (tile_programs.make_step, 4, 2),
+    "draw": (tile_programs.make_draw, 2, 1),
+}
+
+
+def _packed(photos: Sequence[np.ndarray]) -> np.ndarray:
+    """Parts as channels of one array, to be blended together; `_split` takes them apart."""
+    return np.concatenate(photos, axis=-1)
+
+
+def _split(kind: Callable[..., Any], channels: np.ndarray | None) -> Any:
+    assert channels is not None
+    return kind(*np.split(channels, [3], axis=-1))
+
+
+class _Tile(NamedTuple):
+    """What a program sees of one tile."""
+
+    rainy: Float[np.ndarray, "t t 3"]
+    layer: int  # which of the draws
+    origin: tuple[int, int]  # top row and left column
+    first: Float[np.ndarray, "t t 4"] | None
+    carry: Float[np.ndarray, "t t 6"] | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pass:
+    """One program over all tiles of a photo, and the blending of its output.
+
+    Attributes:
+      plan: where the tiles lie.
+      photo: the rainy photo, padded.
+      layers: pictures that are made: draws.
+      channels: of what is blended.
+    """
+
+    plan: tiling.Plan
+    photo: UInt8[np.ndarray, "h w 3"]
+    layers: int
+    channels: int
+
+    def rows(
+        self,
+        program: Callable[[Sequence[_Tile]], np.ndarray],
+        at_once: int,
+        first: Rows | None = None,
+        carry: Rows | None = None,
+    ) -> Rows:
+        """Yields completed rows; takes up rows of the first estimate and of the step before."""
+        plan = self.plan
+        blend = tiling.Blend(plan, self.layers, self.channels)
+        firsts = itertools.repeat(None) if first is None else tiling.windows(first, plan)
+        carries = itertools.repeat(None) if carry is None else tiling.windows(carry, plan)
+        for top, seen, carried in zip(plan.rows, firsts, carries, strict=False):
+            rainy = self.photo[top : top + plan.side].astype(np.float32) / 255
+            # Tiles of several draws share a batch, so that small photos fill it too.
+            jobs = [(layer, left) for layer in range(self.layers) for left in plan.columns]
+            for some in (jobs[i : i + at_once] for i in range(0, len(jobs), at_once)):
+                tiles = []
+                for layer, left in some:
+                    columns = slice(left, left + plan.side)
+                    tiles.append(
+                        _Tile(
+                            rainy[:, columns],
+                            layer,
+                            (top, left),
+                            None if seen is None else seen[0][:, columns],
+                            None if carried is None else carried[layer][:, columns],
+                        )
+                    )
+                for (layer, left), tile in zip(some, program(tiles), strict=True):
+                    yield from blend.add(layer, top, left, tile[..., : self.channels])
+        yield from blend.finish()
