@@ -30,9 +30,11 @@ from fftdiff_jax.training import run_setup
 from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.cluster.signals import Interrupted, Preemption
+from fftdiff_jax.training.examples import Batch, config_at
 from fftdiff_jax.training.log import NoLog, RunLog
+from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import TrainState, create_state
-from fftdiff_jax.training.step import Batch, config_at, make_train_step, perceptual_network
+from fftdiff_jax.training.step import make_train_step
 from fftdiff_jax.training.validation import Validation
 
 _AGAIN = "the same command goes on from there"

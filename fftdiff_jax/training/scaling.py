@@ -20,8 +20,10 @@ import numpy as np
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.training.cluster import processes
+from fftdiff_jax.training.examples import Batch
+from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import abstract_state, create_state
-from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
+from fftdiff_jax.training.step import make_train_step
 
 _EXAMPLES = 4  # of a counted step; a quarter of them are trained at a random time too
 

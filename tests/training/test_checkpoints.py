@@ -134,7 +134,8 @@ PROGRAM = """
     from pathlib import Path
     from tests.training.test_checkpoints import CONFIG
     from fftdiff_jax.training.checkpoints import Checkpoints
-    from fftdiff_jax.training.step import Batch, make_train_step
+    from fftdiff_jax.training.examples import Batch
+    from fftdiff_jax.training.step import make_train_step
     import jax, numpy as np
     state, _ = Checkpoints(Path(sys.argv[1])).restore(CONFIG)
     devices = jax.local_device_count()

@@ -20,14 +20,10 @@ from fftdiff_jax.config import (
 )
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.metrics import lpips
+from fftdiff_jax.training.examples import Batch, config_at, later_examples
+from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import create_state, update_ema
-from fftdiff_jax.training.step import (
-    Batch,
-    config_at,
-    later_examples,
-    make_train_step,
-    perceptual_network,
-)
+from fftdiff_jax.training.step import make_train_step
 from tests.commands import ROOT, environment
 
 MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
@@ -128,16 +124,16 @@ def with_share(share):
 def test_a_share_is_trained_at_random_times_on_any_number_of_devices(share, batch):
     config = with_share(share)
     alone = later_examples(config, 1, batch)
-    wanted = alone.places[0][alone.counts[0]]
+    wanted = alone.indices[0][alone.counts[0]]
     assert alone.total == np.ceil(batch * share - 1e-9)
     halves = [(wanted < edge).sum() for edge in range(batch + 1)]
     assert np.abs(np.array(halves) - share * np.arange(batch + 1)).max() < 1
     for devices in (n for n in range(1, batch + 1) if batch % n == 0):
         split = later_examples(config, devices, batch // devices)
-        everywhere = split.places + batch // devices * np.arange(devices)[:, None]
+        everywhere = split.indices + batch // devices * np.arange(devices)[:, None]
         assert sorted(everywhere[split.counts]) == list(wanted)
         assert sorted(split.order[split.counts]) == list(range(len(wanted)))
-        assert all(len(set(row)) == len(row) for row in split.places)
+        assert all(len(set(row)) == len(row) for row in split.indices)
 
 
 def test_draws_begin_after_their_share_of_the_steps():
@@ -225,7 +221,8 @@ PROGRAM = """
     import jax, numpy as np
     from tests.training.test_step import BASE, crops
     from fftdiff_jax.training.state import create_state
-    from fftdiff_jax.training.step import Batch, make_train_step
+    from fftdiff_jax.training.examples import Batch
+    from fftdiff_jax.training.step import make_train_step
     devices = jax.local_device_count()
     state, step = create_state(BASE), make_train_step(BASE)
     losses = []
