@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,6 +15,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.sources.open import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import diffusion, noises, rain_spectrum, representations, samplers
 from fftdiff_jax.method.denoiser import require_prediction
@@ -86,8 +88,25 @@ def _require_sizes(config: Config) -> None:
             raise UserError(f"diffusion.{name} is {share}; it is a share, from 0 to 1")
 
 
-def select_validation(manifest: Manifest) -> Manifest | None:
-    """The pairs of the val split, or None where there are none."""
+def open_data(config: Config) -> tuple[Manifest, Manifest | None]:
+    """The pairs to train on, and those of the val split, None where there are none.
+
+    Raises:
+      UserError: the manifest cannot be used, a file is missing, or the devices cannot share a batch
+        evenly.
+    """
+    manifest = open_manifest(config.data)
+    training_set = manifest.select("train" if manifest.has_splits else None).require_files()
+    validation_set = _select_validation(manifest)
+    if config.training.batch_size % jax.device_count():
+        raise UserError(
+            f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "
+            f"{jax.device_count()} devices"
+        )
+    return training_set, validation_set
+
+
+def _select_validation(manifest: Manifest) -> Manifest | None:
     if not manifest.has_splits:
         return None
     rows = tuple(row for row in manifest if row.split == "val" and row.rainy)

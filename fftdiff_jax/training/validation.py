@@ -56,9 +56,9 @@ class Validation:
         restored = []
         # One by one: memory stays small, and one compilation serves both callers.
         for i, rainy in enumerate(self._rainy[:count]):
-            place = np.asarray([[i, 0, 0]], np.int32)
+            tile_origins = np.asarray([[i, 0, 0]], np.int32)  # draw number, top row, left column
             photo = self._restore(
-                params, rainy[None].astype(np.float32) / 255, place, jax.random.key(0)
+                params, rainy[None].astype(np.float32) / 255, tile_origins, jax.random.key(0)
             )
             restored.append(to_uint8(np.asarray(photo[0])))
             if stopped():

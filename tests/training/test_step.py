@@ -72,7 +72,7 @@ def test_the_same_crops_lower_the_loss():
 
 def test_the_seed_and_the_step_change_the_noise():
     other = dataclasses.replace(BASE, training=dataclasses.replace(BASE.training, seed=1))
-    assert run(BASE, 1)[1] != run(other, 1)[1] or run(DIRECT, 1)[1] == run(DIRECT, 1)[1]
+    assert run(BASE, 1)[1] != run(other, 1)[1]
     direct_losses = run(DIRECT, 2, crops())[1]
     assert direct_losses[0] != direct_losses[1]
 
