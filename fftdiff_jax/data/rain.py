@@ -18,7 +18,7 @@ import math
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fftdiff_jax.data.rain_styles import KINDS, RainStyle, StreakLayer, require_kinds, sample_style
+from fftdiff_jax.data.rain_styles import RainStyle, StreakLayer, sample_style
 from fftdiff_jax.errors import UserError
 
 
@@ -89,18 +89,13 @@ class RainBank:
 
     Attributes:
       seed: of the tiles.
-      kinds: the kinds of rain to draw from.
       tiles: how many tiles are in use at a time.
       refresh: examples between two sets of tiles.
     """
 
     seed: int
-    kinds: tuple[str, ...] = ()
     tiles: int = 96
     refresh: int = 16_384
-
-    def __post_init__(self) -> None:
-        require_kinds(self.kinds)
 
     def render(
         self, clean: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, example: int
@@ -109,7 +104,7 @@ class RainBank:
         height, width = clean.shape[:2]
         side = max(256, 1 << (max(height, width) - 1).bit_length())
         number = example // self.refresh * self.tiles + int(rng.integers(self.tiles))
-        tile = _tile(self.seed, self.kinds or KINDS, number, side)
+        tile = _tile(self.seed, number, side)
         top, left = rng.integers(side, size=2)
         rows = (top + np.arange(height)) % side
         columns = (left + np.arange(width)) % side
@@ -121,10 +116,9 @@ class RainBank:
 
 
 @functools.lru_cache(maxsize=256)
-def _tile(seed: int, kinds: tuple[str, ...], number: int, side: int) -> RainField:
+def _tile(seed: int, number: int, side: int) -> RainField:
     rng = np.random.default_rng((0x7A11, seed, number))
-    style = sample_style(rng, kinds[int(rng.integers(len(kinds)))])
-    return rain_field(rng, (side, side), style)
+    return rain_field(rng, (side, side), sample_style(rng))
 
 
 def _streaks(

@@ -64,7 +64,6 @@ class Expected:
     images: tuple[float, float]  # a second
     hours: tuple[float, float]  # the whole run
     exchange: float  # seconds of a step in which gradients travel
-    bound: str  # what takes most of the step at best: operations, or exchange
 
 
 def count_work(config: Config) -> Work:
@@ -144,5 +143,4 @@ def expect(config: Config, work: Work, gpus: int, rates: Rates) -> Expected:
         images=(batch / best, batch / worst),
         hours=(best * steps / 3600, worst * steps / 3600),
         exchange=exchange,
-        bound="operations" if operations >= exchange else "exchange",
     )
