@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fftdiff_jax.data.deep_png import write_deep_png
-from fftdiff_jax.data.deep_tiff import write_deep_tiff
+from fftdiff_jax.data.deep_formats import write_deep_png, write_deep_tiff
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing
 
