@@ -181,6 +181,17 @@ def test_rendered_rain_takes_its_share_and_leaves_the_clean_crop(config, numbere
     assert rendered(1.0) == 1
 
 
+@pytest.mark.parametrize(("rendered", "turned"), [(0.0, 0.1), (1.0, 0.5)])
+def test_rain_that_was_photographed_is_seldom_turned(config, numbered_pairs, rendered, turned):
+    """A tenth of the read pairs and half of the photos that rain is rendered on are transposed."""
+    config = dataclasses.replace(config, rendered_rain=rendered)
+    batches = take(config, numbered_pairs, 20, batch_size=48, seed=0)
+    clean = np.concatenate([batch["clean"] for batch in batches])
+    # Rows are written into the first channel: where a crop is transposed they run to the right.
+    transposed = (clean[:, 0, 0, 0] == clean[:, 1, 0, 0]).mean()
+    assert transposed == pytest.approx(turned, abs=0.03 if turned < 0.5 else 0.05)
+
+
 def test_clean_photos_alone_are_trained_with_rendered_rain(config, tmp_path):
     save(tmp_path / "a.png", photo(50, 50))
     (tmp_path / "m.csv").write_text("image_filepath,image_rain_filepath\na.png,\n")
