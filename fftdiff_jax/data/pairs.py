@@ -15,7 +15,14 @@ from fftdiff_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A whole pair for evaluation; `where` says its file and row, `row` is its manifest row."""
+    """A whole pair for evaluation.
+
+    Attributes:
+      where: "FILE, row N", the beginning of messages about it.
+      row: its row in the manifest, the header being row 1.
+      clean_path, rainy_path: of the files.
+      clean, rainy: the photos, of one size.
+    """
 
     where: str
     row: int

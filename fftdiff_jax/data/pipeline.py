@@ -29,9 +29,7 @@ from fftdiff_jax.errors import UserError
 
 # A photo takes part in an epoch once for every square of this many crop sides that it holds ...
 _SIDES_A_CROP = 4
-_MOST_CROPS = 16  # ... but no single photo fills a large share of an epoch.
-
-
+_MOST_CROPS = 16  # ... but no single photo fills a large part of an epoch.
 _MOST_REPLACEMENTS = 100
 
 # Without an end, but for the size of an index: Grain's own endless repetition overflows it.

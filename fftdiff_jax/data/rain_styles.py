@@ -22,7 +22,7 @@ class StreakLayer:
       width: standard deviation across a streak, in pixels.
       angle: degrees from the vertical, positive to the right going down.
       spread: standard deviation of the angle from streak to streak, in degrees.
-      density: sparse layers: streaks in 1000 pixels; texture: share of the pixels that rain covers.
+      density: sparse layers: streaks in 1000 pixels; texture: fraction of the pixels covered.
       opacity: of the strongest streaks, 0 to 1.
       texture: cut noise instead of separate streaks.
     """

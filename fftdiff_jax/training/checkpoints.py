@@ -31,8 +31,8 @@ from fftdiff_jax.training.state import TrainState, abstract_state
 _DAMAGED = ".damaged"  # ends the name of a checkpoint that was passed over
 _REPLACED = ".replaced"  # ends the name of one while it is written again
 _UNFINISHED = ".orbax-checkpoint-tmp"
-# A checkpoint on disk, with its temporary files, over the bytes of its arrays.
-_DISK_SHARE = 1.1
+# Bytes of a checkpoint on disk, with its temporary files, for each byte of its arrays.
+_DISK_BYTES = 1.1
 
 _log = logging.getLogger(__name__)
 
@@ -147,9 +147,9 @@ class Checkpoints:
                 "checkpoint of step %d cannot be read (%s), trying the one before", *reasons[-1]
             )
         if reasons:
-            said = "; ".join(f"step {step}: {reason}" for step, reason in reasons)
+            listed = "; ".join(f"step {step}: {reason}" for step, reason in reasons)
             raise UserError(
-                f"{self._folder}: no checkpoint can be read ({said}); "
+                f"{self._folder}: no checkpoint can be read ({listed}); "
                 "move the folder away to start anew"
             )
         return None
@@ -168,7 +168,7 @@ class Checkpoints:
                     step, args=ocp.args.Composite(config=ocp.args.JsonRestore())
                 )
             except Exception:
-                continue  # restoring says what is wrong with this checkpoint
+                continue  # `restore` reports what is wrong with this checkpoint
             try:
                 return configuration.from_dict(found["config"])
             except UserError as error:
@@ -199,7 +199,7 @@ class Checkpoints:
 
         UserError where the folder is gone: nothing that is trained could be kept.
         """
-        need = int(_DISK_SHARE * sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        need = int(_DISK_BYTES * sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
         try:
             free = shutil.disk_usage(self._folder).free
         except FileNotFoundError as error:

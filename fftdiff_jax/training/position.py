@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Position:
-    """What the state does not tell of a run that goes on from a checkpoint.
+    """What the next start needs besides the state.
 
     Attributes:
       losses: of the steps since the last log row.

@@ -83,9 +83,9 @@ def _require_sizes(config: Config) -> None:
         if value < 1:
             raise UserError(f"training.{name} is {value}; it must be at least 1")
     for name in ("draw_share", "draw_start", "condition_dropout"):
-        share = getattr(config.diffusion, name)
-        if not 0 <= share <= 1:
-            raise UserError(f"diffusion.{name} is {share}; it is a share, from 0 to 1")
+        fraction = getattr(config.diffusion, name)
+        if not 0 <= fraction <= 1:
+            raise UserError(f"diffusion.{name} is {fraction}; it is a share, from 0 to 1")
 
 
 def open_data(config: Config) -> tuple[Manifest, Manifest | None]:

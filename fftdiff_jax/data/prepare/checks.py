@@ -74,7 +74,7 @@ def separate_halves(pair: FoundPair, folder: Path, swap: bool, crop_size: int) -
 def check_pairs(
     pairs: Sequence[FoundPair], crop_size: int, *, halves_to: Path | None = None, swap: bool = False
 ) -> Iterator[Checked]:
-    """Checks pairs in parallel, in order; `halves_to` says that each is one picture to separate.
+    """Checks pairs in parallel, in order; with `halves_to` each is one picture, to be separated.
 
     Raises:
       UserError: a half cannot be written.

@@ -92,7 +92,7 @@ def prepare_manifest(
       check: decode every photo; otherwise only the names are looked at.
       val_share: share of the pairs for val.
       seed: of the split.
-      progress: wraps the pairs as they are checked; is told their number.
+      progress: wraps the pairs as they are checked; its second argument is their number.
 
     Raises:
       UserError: nothing fits, everything is refused, or a file cannot be written.

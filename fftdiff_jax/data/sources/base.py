@@ -16,7 +16,7 @@ from fftdiff_jax.errors import UserError
 class PairSource(abc.ABC):
     """The pairs of a manifest, decoded from somewhere and cached.
 
-    Subclasses say how a photo is found and decoded; `rainy` is False for the clean photo of pair
+    Subclasses find and decode the photos; `rainy` is False for the clean photo of pair
     `index` and True for the rainy one. Sources can be pickled, for worker processes.
     """
 
@@ -30,7 +30,7 @@ class PairSource(abc.ABC):
         return len(self.manifest)
 
     def where(self, index: int) -> str:
-        """Says which file and row pair `index` is, for messages."""
+        """The manifest's file and the row of pair `index`, for messages."""
         return self.manifest.where(self.manifest.rows[index])
 
     def has_rainy(self, index: int) -> bool:

@@ -23,7 +23,7 @@ LOST = 76  # exit code: another process is gone; the run goes on from the last c
 # Answers are read this many steps late, so that the devices never wait for the host.
 _LAG = 2
 _EVALUATION_SECONDS = 24 * 3600
-# What a collective says when the process at the other end, or the way to it, is gone.
+# Words of a collective's error when the process at the other end, or the way to it, is gone.
 _LOST_SIGNS = re.compile(
     r"gloo|nccl|coordination|socket|connection|unavailable|deadline_exceeded|barrier|heartbeat",
     re.IGNORECASE,
@@ -82,7 +82,7 @@ def start(
       heartbeat: seconds without a heartbeat of a process, after which it counts as lost.
 
     Raises:
-      UserError: a process did not come in time; the message says which.
+      UserError: a process did not come in time; the message names it.
     """
     place = find_place(environment)
     if place is None:

@@ -1,4 +1,4 @@
-"""Signals that ask a run to save and end: heard at any moment, obeyed between two steps.
+"""Signals that ask a run to save and end: heard at any time, obeyed between two steps.
 
 A handler only notes the signal, so that it may come while something compiles, validates or saves.
 Imports nothing heavy: an entry point listens before it imports JAX.
@@ -30,7 +30,7 @@ class Interrupted(BaseException):
     Like KeyboardInterrupt it is no Exception: nothing on its way that catches those may keep it.
 
     Attributes:
-      code: the exit code that says so.
+      code: the exit code that the program ends with.
     """
 
     def __init__(self, stop_signal: int, message: str):
@@ -75,7 +75,7 @@ class StopSignals:
         self._before = {}
 
     def check(self, message: str) -> None:
-        """Raises `Interrupted` where a signal came; for moments at which nothing is to be saved."""
+        """Raises `Interrupted` if a signal came; for where nothing is to be saved."""
         if self.received:
             raise Interrupted(self.received, message)
 
