@@ -45,7 +45,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest two and the best one are kept."""
 
     def __init__(self, workdir: Path, *, read_only: bool = False) -> None:
-        """Opens `workdir`/checkpoints, making it unless it is opened to read only."""
+        """Opens `workdir`/checkpoints; makes and tidies it unless it is opened to read only."""
         self._folder = (workdir / FOLDER).absolute()
         self._read_only = read_only
         if not read_only and processes.is_first():
@@ -64,13 +64,19 @@ class Checkpoints:
         position: Mapping[str, Any],
         scores: Mapping[str, float] | None = None,
     ) -> None:
-        """Writes the checkpoint of `state.step`; with `scores` it may become the best one.
+        """Writes the checkpoint of `state.step`, in place of one of the same step.
 
-        One of the same step is replaced.
+        Args:
+          state: all of it is saved.
+          config: the experiment.
+          position: what `restore` gives back beside the state; plain values, ready for JSON.
+          scores: of the averaged weights, with the key psnr_y; without scores the checkpoint never
+            counts as the best one.
 
         Raises:
           SaveError: it could not be written. What had been written of it is gone, and the
             checkpoints before it are as they were.
+          UserError: the folder is gone; or, of several processes, one could not write.
         """
         step = int(state.step)
         state = processes.as_global(state)

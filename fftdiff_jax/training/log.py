@@ -59,7 +59,7 @@ class RunLog:
         """Adds a row; columns without a value stay empty.
 
         Raises:
-          UserError: it cannot be written (a full disk); no part of it is left behind.
+          UserError: it cannot be written (a full disk); metrics.csv keeps no part of it.
         """
         row = {"step": str(step), **{name: repr(float(value)) for name, value in values.items()}}
         try:
@@ -73,7 +73,7 @@ class RunLog:
             ) from error
 
     def picture(self, step: int, rows: UInt8[np.ndarray, "h w 3"]) -> None:
-        """Saves a sheet of sample pictures.
+        """Saves a sheet of sample pictures as samples/STEP.png, and for TensorBoard.
 
         Raises:
           UserError: it cannot be written.

@@ -20,6 +20,11 @@ class Validation:
     """Scores the EMA weights on centre crops of val photos."""
 
     def __init__(self, config: Config, manifest: Manifest) -> None:
+        """Reads `training.evaluate_photos` pairs, evenly spread over the manifest.
+
+        Raises:
+          UserError: a pair cannot be used.
+        """
         rows = manifest.rows[:: max(1, len(manifest) // config.training.evaluate_photos)]
         rows = rows[: config.training.evaluate_photos]
         pairs = [load_pair(manifest, row) for row in rows]
