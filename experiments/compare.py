@@ -233,7 +233,7 @@ def _with_steps(config: Config, timing: Path, minutes: float, folder: Path) -> C
     if begun.exists():
         steps = json.loads(begun.read_text())["training"]["steps"]
     else:
-        from fftdiff_jax.training.step import config_at
+        from fftdiff_jax.training.examples import config_at
 
         late = dataclasses.replace(
             config, diffusion=dataclasses.replace(config.diffusion, draw_start=0.0)

@@ -18,7 +18,7 @@ from absl import flags
 
 from experiments import _cli, _config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.cluster.signals import Interrupted, Preemption
+from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
 
 _CONFIG = flags.DEFINE_string("config", None, "a file of experiments/configs, or its bare name")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder; made when missing")
@@ -53,7 +53,7 @@ def _say(line: str) -> None:
 def main() -> int:
     """Runs the training that the flags describe; exit codes: see docs/reliability.md."""
     # From here on a signal is heard, also while JAX is being imported and while it compiles.
-    with Preemption(_say) as stop:
+    with StopSignals(_say) as stop:
         workdir = Path(_cli.require("workdir", _WORKDIR.value))
         config = _config.load_config(_cli.require("config", _CONFIG.value), _OVERRIDES)
         # Before JAX, which takes seconds to start; of several processes, the first one says it.
@@ -72,7 +72,7 @@ def main() -> int:
             summary = train(config, workdir, progress=_PROGRESS.value, stop=stop)
         except Interrupted as end:
             if place is not None:
-                stop.deafen()
+                stop.ignore()
             if first:
                 print(f"ended as asked: {end}", file=sys.stderr, flush=True)
             return end.code
@@ -81,7 +81,7 @@ def main() -> int:
                 raise
             _leave(error, place, processes)
         if not first:
-            stop.deafen()  # it waits for the first one, which hears the signals
+            stop.ignore()  # it waits for the first one, which hears the signals
     if first:
         _report(workdir, summary)
     return 0

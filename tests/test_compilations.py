@@ -11,9 +11,10 @@ from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig,
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import read_manifest
 from fftdiff_jax.training.cluster import processes
+from fftdiff_jax.training.examples import Batch
 from fftdiff_jax.training.loop import train
 from fftdiff_jax.training.state import create_state
-from fftdiff_jax.training.step import Batch, make_train_step
+from fftdiff_jax.training.step import make_train_step
 from tests.compilations import counted
 
 

@@ -22,7 +22,7 @@ from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
 from fftdiff_jax.data.rain import render_rain
 from fftdiff_jax.method import representations, spectra
-from fftdiff_jax.training.step import Batch
+from fftdiff_jax.training.examples import Batch
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket")
 VERSIONS_A_PHOTO = 6

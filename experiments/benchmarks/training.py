@@ -14,8 +14,10 @@ from experiments.benchmarks import operations, timing
 from fftdiff_jax.config import Config
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.training.cluster import processes
+from fftdiff_jax.training.examples import Batch
+from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import TrainState, create_state
-from fftdiff_jax.training.step import Batch, TrainStep, make_train_step, perceptual_network
+from fftdiff_jax.training.step import TrainStep, make_train_step
 
 
 class Training:

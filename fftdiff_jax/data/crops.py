@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-# Rain falls, so quarter turns of a rainy photo show what no photo shows; a few teach that the
-# direction is not always the same. A clean photo can be turned freely before rain is rendered.
+# Fractions of crops that are transposed. Rain falls, so quarter turns of a rainy photo show what no
+# photo shows; a few teach that the direction is not always the same. A clean photo can be turned
+# freely before rain is rendered.
 TURNED_RAINY = 0.1
-
-
 TURNED_CLEAN = 0.5
 
 
@@ -29,8 +28,11 @@ def cut_crop(
       photos: of the same height and width, neither less than `size`.
       size: side of the square in pixels.
       rng: where the randomness comes from; it is used the same way whatever is cut.
-      augment: flip each way in half of the cases, and transpose in a share `turned` of them.
-      turned: share of transposed crops; with a flip that is a quarter turn.
+      augment: flip each way in half of the cases, and transpose in the fraction `turned` of them.
+      turned: fraction of transposed crops, 0 to 1; with a flip that is a quarter turn.
+
+    Returns:
+      The squares, in the order of `photos`, as arrays of their own.
     """
     height, width = photos[0].shape[:2]
     top = int(rng.integers(height - size + 1))

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import errno
-import io
 import os
-import stat
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from fftdiff_jax.data.deep_png import write_deep_png
-from fftdiff_jax.data.deep_tiff import write_deep_tiff
+from fftdiff_jax.data.deep_formats import write_deep_png, write_deep_tiff
+from fftdiff_jax.data.opened import Opened, UnusableError
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing
-
-# The size at which Pillow itself refuses a picture as a decompression bomb (about 179 million).
-MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 89_478_485)
-
-# Pillow warns at half of that; one rule, with one line, is enough.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 _ORIENTATION = 0x0112
 _BITS_PER_SAMPLE = 258
@@ -74,12 +64,12 @@ def load_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
 
 
 def decode_photo(source: str | os.PathLike[str] | bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
-    """Decodes a file, or the bytes of one, as `load_photo` does; messages say `name`.
+    """Decodes a file, or the bytes of one, as `load_photo` does; messages name it `name`.
 
     Raises:
       UserError: as `load_photo`.
     """
-    with _Opened(source, name) as image:
+    with Opened(source, name) as image:
         return _to_rgb(_upright(image))
 
 
@@ -91,7 +81,7 @@ def photo_size(source: str | os.PathLike[str] | bytes, name: str = "") -> tuple[
     Raises:
       UserError: the file is missing, is no picture, or is too large.
     """
-    with _Opened(source, name or str(source)) as image:
+    with Opened(source, name or str(source)) as image:
         width, height = image.size
         # Pillow turns a TIFF's size by itself; and asking a PNG for EXIF that does not come before
         # the pixels would decode all of it.
@@ -107,7 +97,7 @@ def load_photo_file(path: str | os.PathLike[str]) -> Photo:
       UserError: as `load_photo`; also for pictures with several frames.
     """
     name = str(path)
-    with _Opened(path, name) as image:
+    with Opened(path, name) as image:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":
             raise UserError(f"{name}: holds {frames} pictures; give one photo a file")
@@ -162,7 +152,7 @@ def save_photo(
     if like.grey:
         samples = _luma(samples)
     elif icc is not None and like.mode == "CMYK" and file_format not in ("JPEG", "TIFF"):
-        icc = None  # a profile for inks says nothing about RGB
+        icc = None  # a profile for inks does not describe RGB
     with replacing(path) as temporary:
         if deep and file_format == "PNG":
             write_deep_png(temporary, samples, alpha, icc, like.exif, like.resolution)
@@ -185,67 +175,6 @@ def save_photo(
         image.save(
             temporary, format=file_format, **{k: v for k, v in options.items() if v is not None}
         )
-
-
-class _UnusableError(Exception):
-    """A whole picture of a kind that is no photo here."""
-
-
-class _Opened:
-    """Opens a picture's head, and turns whatever Pillow may raise into one line."""
-
-    def __init__(self, source: str | os.PathLike[str] | bytes, name: str):
-        self._source, self._name = source, name
-        self._image: Image.Image | None = None
-
-    def __enter__(self) -> Image.Image:
-        source = io.BytesIO(self._source) if isinstance(self._source, bytes) else self._source
-        try:
-            if not isinstance(source, io.BytesIO) and _waits_for_ever(source):
-                raise _UnusableError("is a pipe or a device, not a file")
-            image = self._image = Image.open(source)
-        except Exception as error:
-            raise self._refusal(error) from error
-        if image.width * image.height > MAX_PIXELS:
-            image.close()
-            raise self._too_large()
-        return image
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if self._image is not None:
-            self._image.close()
-        if isinstance(error, Exception) and not isinstance(error, UserError):
-            raise self._refusal(error) from error
-
-    def _too_large(self) -> UserError:
-        return UserError(
-            f"{self._name}: too large, over {MAX_PIXELS // 10**6} million pixels; "
-            "cut or shrink it first"
-        )
-
-    def _refusal(self, error: Exception) -> UserError:
-        name = self._name
-        if isinstance(error, Image.DecompressionBombError):
-            return self._too_large()
-        if isinstance(error, FileNotFoundError):
-            return UserError(f"{name}: there is no such file")
-        if isinstance(error, IsADirectoryError):
-            return UserError(f"{name}: is a folder, not a photo")
-        if isinstance(error, PermissionError):
-            return UserError(f"{name}: may not be read; check its permissions")
-        if isinstance(error, UnidentifiedImageError):
-            return UserError(f"{name}: is not a picture in a known format (or is empty)")
-        if isinstance(error, _UnusableError):
-            return UserError(f"{name}: cannot be used ({error})")
-        if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
-            return UserError(f"{name}: cannot be opened ({(error.strerror or '').lower()})")
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        return UserError(f"{name}: is damaged and cannot be decoded ({reason})")
-
-
-def _waits_for_ever(path: str | os.PathLike[str]) -> bool:
-    mode = os.stat(path).st_mode
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -280,11 +209,11 @@ def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
     if image.mode in _SIXTEEN_BIT_GREY:
         values = np.asarray(image)
         if values.size and (values.min() < 0 or values.max() > 65535):
-            raise _UnusableError("more than 16 bits a pixel; save it with 8 or 16")
+            raise UnusableError("more than 16 bits a pixel; save it with 8 or 16")
         grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=-1)
     if image.mode == "F":
-        raise _UnusableError("floating-point pixels; save it with 8 or 16 bits a channel")
+        raise UnusableError("floating-point pixels; save it with 8 or 16 bits a channel")
     if image.mode == "P" and "transparency" in image.info:
         image = image.convert("RGBA")  # the direct way warns about transparency given as bytes
     # A copy: the array must not depend on Pillow's buffer, and must be writable.
@@ -300,7 +229,7 @@ def _resolution(image: Image.Image) -> tuple[float, float] | None:
 
 
 def _file_depth(path: str | os.PathLike[str], image: Image.Image) -> int:
-    """Bits a sample as the header says: Pillow reads 16-bit colour as 8-bit without a word."""
+    """Bits a sample as the header says: Pillow reads 16-bit colour as 8-bit without a warning."""
     if image.format == "TIFF":
         depths = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
         return 16 if set(depths) == {16} else 8

@@ -61,7 +61,7 @@ class Manifest:
         return iter(self.rows)
 
     def where(self, row: Row) -> str:
-        """Says "FILE, row N", the beginning of every message about a row."""
+        """Returns "FILE, row N", the beginning of every message about a row."""
         return f"{self.path}, row {row.number}"
 
     def select(self, split: str | None) -> Manifest:

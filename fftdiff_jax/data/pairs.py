@@ -1,9 +1,9 @@
-"""Whole pairs for evaluation, read and checked."""
+"""Pairs of photos: whole ones for evaluation, and what makes two photos a pair."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,7 +15,14 @@ from fftdiff_jax.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
-    """A whole pair for evaluation; `where` says its file and row, `row` is its manifest row."""
+    """A whole pair for evaluation.
+
+    Attributes:
+      where: "FILE, row N", the beginning of messages about it.
+      row: its row in the manifest, the header being row 1.
+      clean_path, rainy_path: of the files.
+      clean, rainy: the photos, of one size.
+    """
 
     where: str
     row: int
@@ -23,6 +30,15 @@ class Pair:
     rainy_path: str
     clean: UInt8[np.ndarray, "h w 3"]
     rainy: UInt8[np.ndarray, "h w 3"]
+
+
+def require_equal_sizes(clean: Sequence[int], rainy: Sequence[int]) -> None:
+    """Raises `UserError` unless both shapes begin with the same height and width."""
+    if tuple(clean[:2]) != tuple(rainy[:2]):
+        raise UserError(
+            f"the clean photo is {clean[1]} x {clean[0]} and the rainy one {rainy[1]} x {rainy[0]} "
+            "pixels; they must be equal"
+        )
 
 
 def evaluation_pairs(manifest: Manifest, limit: int | None = None) -> Iterator[Pair]:
@@ -46,11 +62,7 @@ def load_pair(manifest: Manifest, row: Row) -> Pair:
         raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
     try:
         clean, rainy = load_photo(row.clean), load_photo(row.rainy)
+        require_equal_sizes(clean.shape, rainy.shape)
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    if clean.shape != rainy.shape:
-        raise UserError(
-            f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
-            f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
-        )
     return Pair(where, row.number, row.clean, row.rainy, clean, rainy)

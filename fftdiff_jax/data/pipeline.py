@@ -29,9 +29,7 @@ from fftdiff_jax.errors import UserError
 
 # A photo takes part in an epoch once for every square of this many crop sides that it holds ...
 _SIDES_A_CROP = 4
-_MOST_CROPS = 16  # ... but no single photo fills a large share of an epoch.
-
-
+_MOST_CROPS = 16  # ... but no single photo fills a large part of an epoch.
 _MOST_REPLACEMENTS = 100
 
 # Without an end, but for the size of an index: Grain's own endless repetition overflows it.
@@ -54,7 +52,6 @@ def training_batches(
     process_index: int = 0,
     process_count: int = 1,
     start_batch: int = 0,
-    rain_kinds: Sequence[str] = (),
 ) -> TrainingBatches:
     """Opens the endless stream of this process's batches from global batch `start_batch` on.
 
@@ -66,7 +63,6 @@ def training_batches(
       process_index: of this process, from 0.
       process_count: how many processes share a global batch.
       start_batch: the number of global batches that were already used.
-      rain_kinds: kinds of rendered rain (see rain.py); none: all.
 
     Raises:
       UserError: a setting is out of range, or a pair is bad under on_bad_pair="stop". Pairs that
@@ -86,9 +82,7 @@ def training_batches(
     source = open_source(config, manifest)
     sizes, bad = pair_sizes(source, config.crop_size, config.on_bad_pair)
     plan_cache(source, sizes)
-    examples = _Examples(
-        source, _entries(sizes, config.crop_size), config, seed, RainBank(seed, tuple(rain_kinds))
-    )
+    examples = _Examples(source, _entries(sizes, config.crop_size), config, seed, RainBank(seed))
     return TrainingBatches(
         examples, batch_size // process_count, process_index, process_count, start_batch, bad
     )
@@ -233,7 +227,9 @@ def _grain_iterator(examples: _Examples, size: int, batches: slice) -> Any:
     )
     if not workers:
         return iter(dataset)
-    if not flags.FLAGS.is_parsed():  # a notebook or a test: Grain's worker processes ask its flags
+    # Grain's worker processes read absl's flags, which only a program that runs absl.app.run has
+    # parsed: a notebook, a test and a caller of this library have not, and would get an error.
+    if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     options = grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2)
     return iter(dataset.mp_prefetch(options, worker_init_fn=start_worker))

@@ -1,7 +1,7 @@
 """Rain rendered onto clean photos, from a drizzle to five directions of a storm.
 
 Rain is a sum of layers, each one a field of oriented streaks between 0 and 1. Two ways of making a
-field cover what data sets of rain look like: *sparse* streaks (impulses at random places, blurred
+field cover what data sets of rain look like: *sparse* streaks (impulses at random pixels, blurred
 along a line; Garg and Nayar's drops seen during an exposure, Rain100L, Rain100H) and *texture*
 (white noise, blurred along a line, then cut at a level: the recipe of image editors behind Rain800
 and Rain1400). The blur is applied in the frequency domain, where a soft line of length L, width s
@@ -18,15 +18,18 @@ import math
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fftdiff_jax.data.rain_styles import KINDS, RainStyle, StreakLayer, require_kinds, sample_style
+from fftdiff_jax.data.rain_styles import RainStyle, StreakLayer, sample_style
 from fftdiff_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class RainField:
-    """Rain before it meets a photo: the share of streak light in every pixel, 0 to 255.
+    """Rain before it meets a photo.
 
-    `mean` is the share's mean, 0 to 1, over the whole rain that a cut was taken from.
+    Attributes:
+      style: what it looks like.
+      coverage: how much of every pixel streaks cover, 0 to 255.
+      mean: of the coverage, 0 to 1, over the whole rain that a cut was taken from.
     """
 
     style: RainStyle
@@ -69,38 +72,33 @@ def blend_rain(
         photo = (photo - 127.5) * style.contrast + 127.5 - style.shade * rain.mean * light
     if style.veil:
         photo += style.veil * (0.85 * light - photo)
-    share = np.minimum(rain.coverage * np.float32(gain / 255.0), 1.0)[..., None]
+    coverage = np.minimum(rain.coverage * np.float32(gain / 255.0), 1.0)[..., None]
     if style.blend == "add":
-        photo += share * light
+        photo += coverage * light
     elif style.blend == "cover":
-        photo += share * (light - photo)
+        photo += coverage * (light - photo)
     else:
-        photo += share * light * (1.0 - photo / 255.0)
+        photo += coverage * light * (1.0 - photo / 255.0)
     return (np.clip(photo, 0.0, 255.0) + 0.5).astype(np.uint8)
 
 
 @dataclasses.dataclass(frozen=True)
 class RainBank:
-    """Rain for many small crops at little cost: cuts from tiles that many examples share.
+    """Rain for many small crops at little cost: cuts from tiles, each for many examples.
 
     Example i of the stream takes its tile from a set of `tiles` that changes every `refresh`
-    examples, so that the cost of a tile is shared and yet no rain lasts for the whole training.
+    examples, so that a tile costs little an example and yet no rain lasts for the whole training.
     What example i gets is a pure function of (seed, i).
 
     Attributes:
       seed: of the tiles.
-      kinds: the kinds of rain to draw from.
       tiles: how many tiles are in use at a time.
       refresh: examples between two sets of tiles.
     """
 
     seed: int
-    kinds: tuple[str, ...] = ()
     tiles: int = 96
     refresh: int = 16_384
-
-    def __post_init__(self) -> None:
-        require_kinds(self.kinds)
 
     def render(
         self, clean: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, example: int
@@ -109,7 +107,7 @@ class RainBank:
         height, width = clean.shape[:2]
         side = max(256, 1 << (max(height, width) - 1).bit_length())
         number = example // self.refresh * self.tiles + int(rng.integers(self.tiles))
-        tile = _tile(self.seed, self.kinds or KINDS, number, side)
+        tile = _tile(self.seed, number, side)
         top, left = rng.integers(side, size=2)
         rows = (top + np.arange(height)) % side
         columns = (left + np.arange(width)) % side
@@ -121,10 +119,9 @@ class RainBank:
 
 
 @functools.lru_cache(maxsize=256)
-def _tile(seed: int, kinds: tuple[str, ...], number: int, side: int) -> RainField:
+def _tile(seed: int, number: int, side: int) -> RainField:
     rng = np.random.default_rng((0x7A11, seed, number))
-    style = sample_style(rng, kinds[int(rng.integers(len(kinds)))])
-    return rain_field(rng, (side, side), style)
+    return rain_field(rng, (side, side), sample_style(rng))
 
 
 def _streaks(
@@ -160,11 +157,11 @@ def _impulses(
 
 
 def _cut_at_level(
-    rng: np.random.Generator, field: Float32[np.ndarray, "h w"], share: float
+    rng: np.random.Generator, field: Float32[np.ndarray, "h w"], covered: float
 ) -> Float32[np.ndarray, "h w"]:
-    """Keeps the brightest `share` of the pixels, with a soft or a hard shoulder."""
+    """Keeps the brightest pixels, a fraction `covered` of all, with a soft or a hard shoulder."""
     sample = field.reshape(-1)[:: max(1, field.size // 8192)]
-    low, high = np.quantile(sample, (1.0 - share, 1.0 - share * rng.uniform(0.02, 0.15)))
+    low, high = np.quantile(sample, (1.0 - covered, 1.0 - covered * rng.uniform(0.02, 0.15)))
     field -= low
     field /= max(float(high - low), 1e-6)
     return np.clip(field, 0.0, 1.0, out=field)

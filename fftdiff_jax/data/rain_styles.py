@@ -2,13 +2,11 @@
 
 "downpour" was tuned by eye and by PSNR against rainy photos of Rain800. The others follow what the
 papers of the data sets named below say of their rain; they were not compared with those photos.
-Any kind can be held out of training.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -24,7 +22,7 @@ class StreakLayer:
       width: standard deviation across a streak, in pixels.
       angle: degrees from the vertical, positive to the right going down.
       spread: standard deviation of the angle from streak to streak, in degrees.
-      density: sparse layers: streaks in 1000 pixels; texture: share of the pixels that rain covers.
+      density: sparse layers: streaks in 1000 pixels; texture: fraction of the pixels covered.
       opacity: of the strongest streaks, 0 to 1.
       texture: cut noise instead of separate streaks.
     """
@@ -72,7 +70,8 @@ def sample_style(rng: np.random.Generator, kind: str | None = None) -> RainStyle
     """
     if kind is None:
         kind = KINDS[int(rng.integers(len(KINDS)))]
-    require_kinds([kind])
+    if kind not in _LAYERS:
+        raise UserError(f"there is no kind of rain {kind!r}; known: {', '.join(KINDS)}")
     tint = 1.0 + 0.03 * rng.uniform(-1.0, 1.0, 3)
     weights = {"storm": (0.3, 0.5, 0.2), "mist": (0.3, 0.1, 0.6)}.get(kind, (0.5, 0.2, 0.3))
     veil = {"mist": (0.05, 0.4), "downpour": (0.0, 0.12), "shower": (0, 0.1)}.get(kind, (0, 0.04))
@@ -88,13 +87,6 @@ def sample_style(rng: np.random.Generator, kind: str | None = None) -> RainStyle
         shade=float(rng.uniform(0.3, 1.0)) if toned else 0.0,
         contrast=float(rng.uniform(0.95, 1.2)) if toned else 1.0,
     )
-
-
-def require_kinds(kinds: Iterable[str]) -> None:
-    """Raises a `UserError` that lists the known kinds when one of `kinds` is none of them."""
-    for kind in kinds:
-        if kind not in _LAYERS:
-            raise UserError(f"there is no kind of rain {kind!r}; known: {', '.join(KINDS)}")
 
 
 def _drizzle(rng: np.random.Generator) -> list[StreakLayer]:

@@ -31,8 +31,8 @@ from fftdiff_jax.training.state import TrainState, abstract_state
 _DAMAGED = ".damaged"  # ends the name of a checkpoint that was passed over
 _REPLACED = ".replaced"  # ends the name of one while it is written again
 _UNFINISHED = ".orbax-checkpoint-tmp"
-# A checkpoint on disk, with its temporary files, over the bytes of its arrays.
-_DISK_SHARE = 1.1
+# Bytes of a checkpoint on disk, with its temporary files, for each byte of its arrays.
+_DISK_BYTES = 1.1
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Checkpoints:
     """The checkpoints of one run: the newest two and the best one are kept."""
 
     def __init__(self, workdir: Path, *, read_only: bool = False) -> None:
-        """Opens `workdir`/checkpoints, making it unless it is opened to read only."""
+        """Opens `workdir`/checkpoints; makes and tidies it unless it is opened to read only."""
         self._folder = (workdir / FOLDER).absolute()
         self._read_only = read_only
         if not read_only and processes.is_first():
@@ -64,13 +64,19 @@ class Checkpoints:
         position: Mapping[str, Any],
         scores: Mapping[str, float] | None = None,
     ) -> None:
-        """Writes the checkpoint of `state.step`; with `scores` it may become the best one.
+        """Writes the checkpoint of `state.step`, in place of one of the same step.
 
-        One of the same step is replaced.
+        Args:
+          state: all of it is saved.
+          config: the experiment.
+          position: what `restore` gives back beside the state; plain values, ready for JSON.
+          scores: of the averaged weights, with the key psnr_y; without scores the checkpoint never
+            counts as the best one.
 
         Raises:
           SaveError: it could not be written. What had been written of it is gone, and the
             checkpoints before it are as they were.
+          UserError: the folder is gone; or, of several processes, one could not write.
         """
         step = int(state.step)
         state = processes.as_global(state)
@@ -147,9 +153,9 @@ class Checkpoints:
                 "checkpoint of step %d cannot be read (%s), trying the one before", *reasons[-1]
             )
         if reasons:
-            said = "; ".join(f"step {step}: {reason}" for step, reason in reasons)
+            listed = "; ".join(f"step {step}: {reason}" for step, reason in reasons)
             raise UserError(
-                f"{self._folder}: no checkpoint can be read ({said}); "
+                f"{self._folder}: no checkpoint can be read ({listed}); "
                 "move the folder away to start anew"
             )
         return None
@@ -168,7 +174,7 @@ class Checkpoints:
                     step, args=ocp.args.Composite(config=ocp.args.JsonRestore())
                 )
             except Exception:
-                continue  # restoring says what is wrong with this checkpoint
+                continue  # `restore` reports what is wrong with this checkpoint
             try:
                 return configuration.from_saved(found["config"])
             except UserError as error:
@@ -199,7 +205,7 @@ class Checkpoints:
 
         UserError where the folder is gone: nothing that is trained could be kept.
         """
-        need = int(_DISK_SHARE * sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
+        need = int(_DISK_BYTES * sum(leaf.nbytes for leaf in jax.tree.leaves(state)))
         try:
             free = shutil.disk_usage(self._folder).free
         except FileNotFoundError as error:

@@ -35,13 +35,13 @@ COLUMNS = (
 class RunLog:
     """Writes what a run measures; a resumed run drops the rows that it is about to repeat."""
 
-    def __init__(self, workdir: Path, resumed_step: int, *, owes_row: bool = False) -> None:
+    def __init__(self, workdir: Path, resumed_step: int, *, unfinished_row: bool = False) -> None:
         """Opens the log after `resumed_step` finished steps (0: anew).
 
         Args:
           workdir: the run's folder.
           resumed_step: rows after it are dropped.
-          owes_row: drop the row of that step too: the run was ended before it was written.
+          unfinished_row: drop the row of that step too; it will be written again, with scores.
         """
         self._path = workdir / "metrics.csv"
         rows: list[dict[str, str]] = []
@@ -49,17 +49,17 @@ class RunLog:
             text = self._path.read_text(encoding="utf-8")
             # A killed run may have left half a line behind.
             lines = text[: text.rfind("\n") + 1].splitlines()
-            last = resumed_step - int(owes_row)
+            last = resumed_step - int(unfinished_row)
             rows = [row for row in csv.DictReader(lines) if _step(row) <= last]
         write_text(self._path, _csv([{k: row.get(k) or "" for k in COLUMNS} for row in rows]))
-        self._events = _Events(workdir, purge_step=resumed_step + 1 - int(owes_row))
+        self._events = _Events(workdir, purge_step=resumed_step + 1 - int(unfinished_row))
         self._samples = workdir / "samples"
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """Adds a row; columns without a value stay empty.
 
         Raises:
-          UserError: it cannot be written (a full disk); no part of it is left behind.
+          UserError: it cannot be written (a full disk); metrics.csv keeps no part of it.
         """
         row = {"step": str(step), **{name: repr(float(value)) for name, value in values.items()}}
         try:
@@ -73,7 +73,7 @@ class RunLog:
             ) from error
 
     def picture(self, step: int, rows: UInt8[np.ndarray, "h w 3"]) -> None:
-        """Saves a sheet of sample pictures.
+        """Saves a sheet of sample pictures as samples/STEP.png, and for TensorBoard.
 
         Raises:
           UserError: it cannot be written.

@@ -3,43 +3,43 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 from tqdm import tqdm
 
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
-from fftdiff_jax.data.sources.open import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restore.open_weights import load_weights, require_same_tree
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.training import run_setup
-from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
+from fftdiff_jax.training.bookkeeping import Bookkeeping
+from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.cluster import processes
-from fftdiff_jax.training.cluster.signals import Interrupted, Preemption
+from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
+from fftdiff_jax.training.examples import Batch, config_at
 from fftdiff_jax.training.log import NoLog, RunLog
+from fftdiff_jax.training.losses import perceptual_network
+from fftdiff_jax.training.position import Position
 from fftdiff_jax.training.state import TrainState, create_state
-from fftdiff_jax.training.step import Batch, config_at, make_train_step, perceptual_network
+from fftdiff_jax.training.step import make_train_step
 from fftdiff_jax.training.validation import Validation
-
-_AGAIN = "the same command goes on from there"
 
 
 def train(
-    config: Config, workdir: Path, *, progress: bool = True, stop: Preemption | None = None
+    config: Config, workdir: Path, *, progress: bool = True, stop: StopSignals | None = None
 ) -> dict[str, Any] | None:
     """Trains, or goes on where the run in `workdir` stopped, and evaluates the best weights.
 
@@ -61,245 +61,94 @@ def train(
       Interrupted: `stop` was asked; all is saved.
     """
     workdir = workdir.expanduser().absolute()
-    stop = stop or Preemption()
+    stop = stop or StopSignals()
     run_setup.require_known(config)
+    training_set, validation_set = run_setup.open_data(config)
 
-    # ---- data ---------------------------------------------------------------------------------
-    manifest = open_manifest(config.data)
-    training_set = manifest.select("train" if manifest.has_splits else None).require_files()
-    validation_set = run_setup.select_validation(manifest)
-    if config.training.batch_size % jax.device_count():
-        raise UserError(
-            f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "
-            f"{jax.device_count()} devices"
-        )
-
-    # ---- configuration and state --------------------------------------------------------------
     run_setup.make_folder(workdir)
     _end_early(stop)
     checkpoints = Checkpoints(workdir)
     config = run_setup.complete(config, checkpoints.config(), training_set, workdir)
-    restored = checkpoints.restore(config)
-    state, position = restored or (_first_state(config), {"next_batch": 0, "losses": []})
-    if restored is None or jax.process_count() == 1:
-        state = processes.on_own_devices(state)
-    first_step = int(state.step)
+    state, position = _start(config, checkpoints)
     if processes.is_first():
         write_text(
             workdir / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n"
         )
     _end_early(stop)
-
-    # ---- the loop -----------------------------------------------------------------------------
-    owed = position.get("owed")
-    if first_step < config.training.steps or owed:
-        first = processes.is_first()
-        owes_row = bool(owed and owed["row"])
-        log = RunLog(workdir, first_step, owes_row=owes_row) if first else NoLog()
+    if int(state.step) < config.training.steps or position.unfinished:
+        first, step = processes.is_first(), int(state.step)
+        unfinished_row = position.row is not None
+        log = RunLog(workdir, step, unfinished_row=unfinished_row) if first else NoLog()
         validation = Validation(config, validation_set) if validation_set else None
         with (
             contextlib.closing(log),
-            contextlib.closing(_device_batches(config, training_set, first_step)) as batches,
-            tqdm(
-                total=config.training.steps,
-                initial=first_step,
-                disable=not (progress and first),
-                unit="step",
-                dynamic_ncols=True,
-                mininterval=1.0,
-            ) as bar,
+            contextlib.closing(_device_batches(config, training_set, step)) as batches,
+            _progress_bar(config.training.steps, step, shown=progress and first) as bar,
         ):
-            run = _Run(config, log, validation, checkpoints, bar, stop)
-            run.steps(state, list(position["losses"]), batches, owed)
+            books = Bookkeeping(config, log, validation, checkpoints, bar.write, stop)
+            _take_steps(books, bar, state, position, batches)
     checkpoints.close()
 
-    # ---- evaluation of the best weights -------------------------------------------------------
     if validation_set is None or not processes.is_first():
         return None
     with stop.at_once("training is finished; the same command makes the evaluation again"):
         return _evaluate(config, workdir, validation_set, progress)
 
 
-class _Due(NamedTuple):
-    """What is to be done after a step."""
+def _take_steps(
+    books: Bookkeeping,
+    bar: tqdm,
+    state: TrainState,
+    position: Position,
+    batches: Iterator[Batch],
+) -> None:
+    """Takes the steps that are left.
 
-    row: bool
-    check: bool
-    picture: bool
-    save: bool
+    Args:
+      books: does what is due between them.
+      bar: counts them.
+      state: before them.
+      position: where the last run stopped.
+      batches: of this process.
 
-
-@dataclasses.dataclass
-class _Run:
-    """The steps of a run and what happens between them."""
-
-    config: Config
-    log: RunLog | NoLog
-    validation: Validation | None
-    checkpoints: Checkpoints
-    bar: tqdm
-    stop: Preemption
-
-    def steps(
-        self,
-        state: TrainState,
-        losses: list[float],
-        batches: Iterator[Batch],
-        owed: dict[str, Any] | None,
-    ) -> None:
-        """Runs the steps that are left.
-
-        Args:
-          state: before them.
-          losses: of the log row that has been begun.
-          batches: of this process.
-          owed: what the last run was ended before: its log row, validation, picture.
-        """
-        training = self.config.training
-        config, train_step = self.config, make_train_step(self.config)
-        perceptual = perceptual_network(self.config)
-        agreement = processes.Agreement()
-        if owed:
-            self._after(state, int(state.step), losses, owed["row"])
-        pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
-        since, images = time.perf_counter(), 0
-        for step in range(int(state.step) + 1, training.steps + 1):
-            if config != config_at(self.config, step):
-                config = config_at(self.config, step)
-                train_step = make_train_step(config)
-            state, numbers = train_step(state, next(batches), perceptual)
-            pending.append(numbers)
-            images += training.batch_size
-            wish, due = agreement.ask(self.stop.wish), self._due(step)
-            row = None
-            # Fetching waits for the device, so it is done once a row; never saving what is not
-            # finite.
-            if wish or any(due):
-                last = _fetch(pending, step)
-                losses += [numbers["loss"] for numbers in last]
-                pending = []
-            if due.row:
-                elapsed = time.perf_counter() - since
-                row = {
-                    **last[-1],
-                    "loss": sum(losses) / len(losses),
-                    "images_per_second": images / elapsed,
-                }
-                self.bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
-                losses, since, images = [], time.perf_counter(), 0
-            if wish:
-                self._end(state, step, losses, row, wish)
-            if any(due):
-                self._after(state, step, losses, row)
-            if due.check or due.save:
-                since, images = time.perf_counter(), 0
-            self.bar.update()
-
-    def _due(self, step: int) -> _Due:
-        training, last = self.config.training, step == self.config.training.steps
-        return _Due(
-            row=last or step % training.log_every == 0,
-            check=self.validation is not None and (last or step % training.evaluate_every == 0),
-            picture=self.validation is not None and (last or step % training.sample_every == 0),
-            save=last or step % training.checkpoint_every == 0,
-        )
-
-    def _after(
-        self, state: TrainState, step: int, losses: list[float], row: dict[str, float] | None
-    ) -> None:
-        """Validates, logs, draws and saves, as far as it is due; a repeatable function of its
-        arguments, so that a run that was ended before can make up for it.
-        """
-        due, scores, values = self._due(step), None, dict(row or {})
-        params = _here(state.ema_params)
-        if due.check and self.validation is not None:
-            scores = _agreed_scores(self.validation, params, self.stop)
-            if scores is None:
-                wish = processes.strongest(self.stop.wish)
-                self._end(state, step, losses, row, wish)
-                return
-            values |= {"val_psnr_y": scores["psnr_y"], "val_gain_y": scores["gain_y"]}
-            self._say(
-                f"step {step}: val {scores['psnr_y']:.2f} dB, gain {scores['gain_y']:+.2f} dB"
-            )
-        if values:
-            self._tolerate(lambda: self.log.write(step, values))
-        if due.picture and self.validation is not None and processes.is_first():
-            picture = self.validation.picture(params)
-            self._tolerate(lambda: self.log.picture(step, picture))
-        if due.save or due.check:
-            # Weights that have not been trained for draws yet are never the best ones of a run.
-            whole = config_at(self.config, step) == self.config
-            position = {"next_batch": step, "losses": losses}
-            self._save(state, step, position, scores if whole else None)
-            wish = processes.strongest(self.stop.wish)
-            if wish:  # it came meanwhile: nothing is left to be saved
-                raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")
-
-    def _end(
-        self,
-        state: TrainState,
-        step: int,
-        losses: list[float],
-        row: dict[str, float] | None,
-        wish: int,
-    ) -> None:
-        """Saves, with a note of what is left to do after this step, and ends the run."""
-        due = self._due(step)
-        position: dict[str, Any] = {"next_batch": step, "losses": losses}
-        if row and not due.check:  # no scores will be added to it
-            values = row
-            self._tolerate(lambda: self.log.write(step, values))
-            row = None
-        if row or due.check or due.picture:
-            position["owed"] = {"row": row}
-        self.checkpoints.save(state, self.config, position)
-        raise Interrupted(wish, f"saved at step {step}; {_AGAIN}")
-
-    def _save(
-        self,
-        state: TrainState,
-        step: int,
-        position: dict[str, Any],
-        scores: dict[str, float] | None,
-    ) -> None:
-        try:
-            self.checkpoints.save(state, self.config, position, scores)
-        except SaveError as error:
-            # The last one is what the run was for.
-            if self.config.training.on_save_error == "stop" or step == self.config.training.steps:
-                raise
-            self._say(f"warning: {error}; training goes on")
-
-    def _tolerate(self, write: Callable[[], None]) -> None:
-        try:
-            write()
-        except UserError as error:
-            if self.config.training.on_save_error == "stop":
-                raise
-            self._say(f"warning: {error}; training goes on")
-
-    def _say(self, line: str) -> None:
-        if processes.is_first():
-            self.bar.write(line)
-
-
-def _agreed_scores(
-    validation: Validation, params: PyTree, stop: Preemption
-) -> dict[str, float] | None:
-    """The first process's scores, in every process; None where it was asked to end meanwhile."""
-    scores = None
-    if processes.is_first():
-        scores = validation.score(params, stopped=lambda: stop.wish > 0)
-    whole, psnr_y, gain_y = processes.from_first(
-        [0.0, 0.0, 0.0] if scores is None else [1.0, scores["psnr_y"], scores["gain_y"]]
-    )
-    return {"psnr_y": psnr_y, "gain_y": gain_y} if whole else None
-
-
-def _here(params: PyTree) -> PyTree:
-    """This process's own copy of arrays that are the same everywhere."""
-    return jax.tree.map(lambda leaf: leaf.addressable_data(0), params)
+    Raises:
+      Interrupted: a stop signal came; all is saved.
+      UserError: a number is not finite, or something cannot be written.
+    """
+    training, losses = books.config.training, list(position.losses)
+    config, train_step = books.config, make_train_step(books.config)
+    perceptual = perceptual_network(books.config)
+    agreement = processes.Agreement()
+    if position.unfinished:
+        books.finish(state, losses, position.row)
+    pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
+    since, images = time.perf_counter(), 0
+    for step in range(int(state.step) + 1, training.steps + 1):
+        if config != config_at(books.config, step):
+            config = config_at(books.config, step)
+            train_step = make_train_step(config)
+        state, numbers = train_step(state, next(batches), perceptual)
+        pending.append(numbers)
+        images += training.batch_size
+        signal, due = agreement.ask(books.stop.received), books.due(step)
+        row = None
+        # Fetching waits for the device, so it is done once a row; never saving what is not finite.
+        if signal or any(due):
+            fetched = _fetch(pending, step)
+            losses += [numbers["loss"] for numbers in fetched]
+            pending = []
+        if due.row:
+            speed = images / (time.perf_counter() - since)
+            row = fetched[-1] | {"loss": sum(losses) / len(losses), "images_per_second": speed}
+            bar.set_postfix(loss=f"{row['loss']:.4f}", refresh=False)
+            losses, since, images = [], time.perf_counter(), 0
+        if signal:
+            books.end(state, losses, row, signal)
+        if any(due):
+            books.finish(state, losses, row)
+        if due.validation or due.checkpoint:
+            since, images = time.perf_counter(), 0
+        bar.update()
 
 
 def _fetch(pending: list[dict[str, Array]], step: int) -> list[dict[str, float]]:
@@ -321,6 +170,26 @@ def _fetch(pending: list[dict[str, Array]], step: int) -> list[dict[str, float]]
                 "training.learning_rate or training.clip_norm"
             )
     return fetched
+
+
+def _progress_bar(steps: int, done: int, *, shown: bool) -> tqdm:
+    return tqdm(
+        total=steps,
+        initial=done,
+        disable=not shown,
+        unit="step",
+        dynamic_ncols=True,
+        mininterval=1.0,
+    )
+
+
+def _start(config: Config, checkpoints: Checkpoints) -> tuple[TrainState, Position]:
+    """The state and the position of the newest checkpoint, or those of a new run."""
+    restored = checkpoints.restore(config)
+    state, position = restored or (_first_state(config), {})
+    if restored is None or jax.process_count() == 1:
+        state = processes.on_own_devices(state)
+    return state, Position.from_dict(position)
 
 
 def _first_state(config: Config) -> TrainState:
@@ -352,10 +221,10 @@ def _device_batches(config: Config, manifest: Manifest, first: int) -> Generator
             yield Batch(batch["clean"].reshape(shape), batch["rainy"].reshape(shape))
 
 
-def _end_early(stop: Preemption) -> None:
-    wish = processes.strongest(stop.wish)
-    if wish:
-        raise Interrupted(wish, "ended before a step was taken; the same command goes on")
+def _end_early(stop: StopSignals) -> None:
+    signal = processes.strongest(stop.received)
+    if signal:
+        raise Interrupted(signal, "ended before a step was taken; the same command goes on")
 
 
 def _evaluate(

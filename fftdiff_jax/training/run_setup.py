@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -14,6 +15,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.sources.open import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import rain_spectrum
 from fftdiff_jax.training.cluster import processes
@@ -63,13 +65,30 @@ def require_known(config: Config) -> None:
         if value < 1:
             raise UserError(f"training.{name} is {value}; it must be at least 1")
     for name in ("draw_share", "draw_start"):
-        share = getattr(config.diffusion, name)
-        if not 0 <= share <= 1:
-            raise UserError(f"diffusion.{name} is {share}; it is a share, from 0 to 1")
+        fraction = getattr(config.diffusion, name)
+        if not 0 <= fraction <= 1:
+            raise UserError(f"diffusion.{name} is {fraction}; it is a share, from 0 to 1")
 
 
-def select_validation(manifest: Manifest) -> Manifest | None:
-    """The pairs of the val split, or None where there are none."""
+def open_data(config: Config) -> tuple[Manifest, Manifest | None]:
+    """The pairs to train on, and those of the val split, None where there are none.
+
+    Raises:
+      UserError: the manifest cannot be used, a file is missing, or the devices cannot share a batch
+        evenly.
+    """
+    manifest = open_manifest(config.data)
+    training_set = manifest.select("train" if manifest.has_splits else None).require_files()
+    validation_set = _select_validation(manifest)
+    if config.training.batch_size % jax.device_count():
+        raise UserError(
+            f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "
+            f"{jax.device_count()} devices"
+        )
+    return training_set, validation_set
+
+
+def _select_validation(manifest: Manifest) -> Manifest | None:
     if not manifest.has_splits:
         return None
     rows = tuple(row for row in manifest if row.split == "val" and row.rainy)

@@ -20,8 +20,10 @@ import numpy as np
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.training.cluster import processes
+from fftdiff_jax.training.examples import Batch
+from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import abstract_state, create_state
-from fftdiff_jax.training.step import Batch, make_train_step, perceptual_network
+from fftdiff_jax.training.step import make_train_step
 
 _EXAMPLES = 4  # of a counted step; a quarter of them are trained at a random time too
 
@@ -62,7 +64,6 @@ class Expected:
     images: tuple[float, float]  # a second
     hours: tuple[float, float]  # the whole run
     exchange: float  # seconds of a step in which gradients travel
-    bound: str  # what takes most of the step at best: operations, or exchange
 
 
 def count_work(config: Config) -> Work:
@@ -142,5 +143,4 @@ def expect(config: Config, work: Work, gpus: int, rates: Rates) -> Expected:
         images=(batch / best, batch / worst),
         hours=(best * steps / 3600, worst * steps / 3600),
         exchange=exchange,
-        bound="operations" if operations >= exchange else "exchange",
     )

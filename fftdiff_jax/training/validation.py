@@ -21,6 +21,11 @@ class Validation:
     """Scores the EMA weights on centre crops of val photos."""
 
     def __init__(self, config: Config, manifest: Manifest) -> None:
+        """Reads `training.evaluate_photos` pairs, evenly spread over the manifest.
+
+        Raises:
+          UserError: a pair cannot be used.
+        """
         rows = manifest.rows[:: max(1, len(manifest) // config.training.evaluate_photos)]
         rows = rows[: config.training.evaluate_photos]
         pairs = [load_pair(manifest, row) for row in rows]
@@ -57,9 +62,9 @@ class Validation:
         restored = []
         # One by one: memory stays small, and one compilation serves both callers.
         for i, rainy in enumerate(self._rainy[:count]):
-            place = np.asarray([[i, 0, 0]], np.int32)
+            tile_origins = np.asarray([[i, 0, 0]], np.int32)  # draw number, top row, left column
             photo = self._restore(
-                params, rainy[None].astype(np.float32) / 255, place, jax.random.key(0)
+                params, rainy[None].astype(np.float32) / 255, tile_origins, jax.random.key(0)
             )
             restored.append(to_uint8(np.asarray(photo[0])))
             if stopped():

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from fftdiff_jax.data import deep_png, images
+from fftdiff_jax.data import deep_formats, images
 from fftdiff_jax.errors import UserError
 from tests.data.trees import photo, save
 
@@ -192,7 +192,7 @@ def deep_samples(png):
 
 
 @pytest.mark.parametrize("with_alpha", [False, True])
-@pytest.mark.parametrize("height", [12, 2 * deep_png.STRIP_ROWS + 1])
+@pytest.mark.parametrize("height", [12, 2 * deep_formats.STRIP_ROWS + 1])
 def test_sixteen_bit_colour_stays_sixteen_bit(tmp_path, with_alpha, height):
     pixels = photo(height, 15)
     alpha = np.full((height, 15), 200, np.uint8) if with_alpha else None

@@ -40,9 +40,9 @@ def test_one_altered_byte_and_the_checkpoint_before_is_used(tmp_path, item, chan
         assert checkpoints.config() == CONFIG
         state, position = checkpoints.restore(CONFIG)
         assert int(state.step) == 1
-        assert position == {"next_batch": 1}
+        assert position == {"losses": [1]}
         assert sorted(path.name for path in folder.iterdir()) == ["1", "2.damaged"]
-        checkpoints.save(state_at(2), CONFIG, {"next_batch": 2})
+        checkpoints.save(state_at(2), CONFIG, {"losses": [2]})
         assert checkpoints.steps() == [1, 2]
 
 

@@ -34,23 +34,23 @@ def test_a_save_on_a_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatc
         small_disk(tmp_path / "disk", 20) as disk,
         contextlib.closing(Checkpoints(disk)) as checkpoints,
     ):
-        checkpoints.save(at(state, 1), CONFIG, {"next_batch": 1})
+        checkpoints.save(at(state, 1), CONFIG, {"losses": [1]})
         filler = fill(disk, leave=need // 2)
         if moment == "in the middle of writing":  # as with a quota, which no one can ask for
             free = shutil.disk_usage(disk)._replace(free=10 * need)
             monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: free)
         for _ in range(2):
             with pytest.raises(SaveError, match="step 2 could not be saved") as caught:
-                checkpoints.save(at(state, 2), CONFIG, {"next_batch": 2})
+                checkpoints.save(at(state, 2), CONFIG, {"losses": [2]})
             assert "\n" not in str(caught.value)
             assert checkpoints.steps() == [1]
         assert [p.name for p in (disk / "checkpoints").iterdir()] == ["1"]
         restored, position = checkpoints.restore(CONFIG)
-        assert position == {"next_batch": 1}
+        assert position == {"losses": [1]}
         for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(at(state, 1)), strict=True):
             np.testing.assert_array_equal(a, b)
         filler.unlink()
-        checkpoints.save(at(state, 2), CONFIG, {"next_batch": 2})
+        checkpoints.save(at(state, 2), CONFIG, {"losses": [2]})
         assert checkpoints.steps() == [1, 2]
 
 

@@ -9,8 +9,7 @@ import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training import loop
-from fftdiff_jax.training import step as step_module
+from fftdiff_jax.training import loop, losses
 from fftdiff_jax.training.checkpoints import Checkpoints
 from tests import tiny
 
@@ -34,10 +33,10 @@ def make_spoilt_step(original, nth, config):
         calls.append(None)
         if len(calls) != nth:
             return good(*given)
-        photo_loss = step_module.photo_loss
+        photo_loss = losses.photo_loss
         with pytest.MonkeyPatch.context() as patch:
             # Traced at its first call, while the loss is spoilt.
-            patch.setattr(step_module, "photo_loss", lambda *of: spoil(photo_loss(*of)))
+            patch.setattr(losses, "photo_loss", lambda *of: spoil(photo_loss(*of)))
             return original(config)(*given)
 
     return step

@@ -1,6 +1,8 @@
 """Checkpoints: what is kept, what comes back, and what a damaged one does."""
 
+import contextlib
 import dataclasses
+import errno
 import json
 import shutil
 import subprocess
@@ -14,7 +16,8 @@ import pytest
 from fftdiff_jax.config import Config, ModelConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore.open_weights import load_weights
-from fftdiff_jax.training.checkpoints import Checkpoints
+from fftdiff_jax.training import checkpoints as checkpoints_module
+from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
 from fftdiff_jax.training.state import create_state
 from tests.commands import ROOT, environment
 
@@ -35,7 +38,7 @@ def save(workdir, scores):
     checkpoints = Checkpoints(workdir)
     for step, score in scores.items():
         checkpoints.save(
-            state_at(step), CONFIG, {"next_batch": step}, {"psnr_y": score} if score else None
+            state_at(step), CONFIG, {"losses": [step]}, {"psnr_y": score} if score else None
         )
     checkpoints.close()
 
@@ -43,7 +46,7 @@ def save(workdir, scores):
 def test_a_state_comes_back_to_the_last_bit(tmp_path):
     save(tmp_path, {7: None})
     state, position = Checkpoints(tmp_path).restore(CONFIG)
-    assert position == {"next_batch": 7}
+    assert position == {"losses": [7]}
     expected = state_at(7)
     assert jax.tree.structure(state) == jax.tree.structure(expected)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(expected), strict=True):
@@ -72,9 +75,41 @@ def test_a_folder_that_is_deleted_meanwhile_is_one_line(tmp_path):
     checkpoints = Checkpoints(tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
     with pytest.raises(UserError, match="is gone") as caught:
-        checkpoints.save(state_at(1), CONFIG, {"next_batch": 1})
+        checkpoints.save(state_at(1), CONFIG, {"losses": [1]})
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_too_little_free_space_is_noticed_before_anything_is_written(tmp_path, monkeypatch):
+    save(tmp_path, {1: None})
+    need, disk = sum(leaf.nbytes for leaf in jax.tree.leaves(START)), shutil.disk_usage(tmp_path)
+    free = [need, 2 * need]
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: disk._replace(free=free.pop(0)))
+    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+        with pytest.raises(SaveError, match=r"it takes \d+ MB, \d+ MB are free"):
+            checkpoints.save(state_at(2), CONFIG, {})
+        assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
+        checkpoints.save(state_at(2), CONFIG, {})
+        assert checkpoints.steps() == [1, 2]
+
+
+def test_a_checkpoint_whose_replacement_fails_is_put_back(tmp_path, monkeypatch):
+    """A run that makes up for a validation saves its last step again, with the scores."""
+    save(tmp_path, {1: None, 2: None})
+
+    def full(folder):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints_module, "write_checksums", full)
+            with pytest.raises(SaveError, match="No space left"):
+                checkpoints.save(state_at(2), CONFIG, {"losses": [9.0]})
+        assert checkpoints.steps() == [1, 2]
+        state, position = checkpoints.restore(CONFIG)
+    assert int(state.step) == 2
+    assert position == {"losses": [2]}
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["1", "2"]
 
 
 def test_an_empty_folder_is_a_new_run(tmp_path):
@@ -88,7 +123,7 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, damage):
     damage_step(tmp_path / "checkpoints" / "2", damage)
     state, position = Checkpoints(tmp_path).restore(CONFIG)
     assert int(state.step) == 1
-    assert position == {"next_batch": 1}
+    assert position == {"losses": [1]}
 
 
 def test_when_all_are_damaged_one_line_says_so(tmp_path):
@@ -134,7 +169,8 @@ PROGRAM = """
     from pathlib import Path
     from tests.training.test_checkpoints import CONFIG
     from fftdiff_jax.training.checkpoints import Checkpoints
-    from fftdiff_jax.training.step import Batch, make_train_step
+    from fftdiff_jax.training.examples import Batch
+    from fftdiff_jax.training.step import make_train_step
     import jax, numpy as np
     state, _ = Checkpoints(Path(sys.argv[1])).restore(CONFIG)
     devices = jax.local_device_count()

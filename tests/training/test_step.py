@@ -1,6 +1,7 @@
 """The training step: determinism, devices, what it learns from."""
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -20,14 +21,11 @@ from fftdiff_jax.config import (
 )
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.metrics import lpips
+from fftdiff_jax.training.cluster import processes
+from fftdiff_jax.training.examples import Batch, config_at, later_examples
+from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import create_state, update_ema
-from fftdiff_jax.training.step import (
-    Batch,
-    config_at,
-    later_examples,
-    make_train_step,
-    perceptual_network,
-)
+from fftdiff_jax.training.step import make_train_step
 from tests.commands import ROOT, environment
 
 MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
@@ -49,9 +47,19 @@ def crops(seed=0, count=4, side=32):
     return Batch(clean, rainy)
 
 
-def run(config, count=3, batch=None):
-    state, step = create_state(config), make_train_step(config)
-    losses = []
+# Compiling is most of these tests' time: once a configuration, and for states that lie where a step
+# leaves them.
+step_of = functools.cache(make_train_step)
+host_state = functools.cache(lambda config: jax.device_get(create_state(config)))
+
+
+def start(config):
+    """The state before the first step; a copy, since the step donates its buffers."""
+    return processes.on_own_devices(jax.tree.map(np.copy, host_state(config)))
+
+
+def run(config, count=3, batch=None, made=None):
+    (state, step), losses = made or (start(config), step_of(config)), []
     for i in range(count):
         state, numbers = step(state, batch or crops(i), None)
         losses.append(float(numbers["loss"]))
@@ -60,7 +68,9 @@ def run(config, count=3, batch=None):
 
 @pytest.mark.parametrize("config", [BASE, DIRECT], ids=["image_consistent", "direct"])
 def test_a_run_repeats_itself_to_the_last_bit(config):
-    (one, losses), (other, again) = run(config), run(config)
+    one, losses = run(config)
+    made = processes.on_own_devices(create_state(config)), make_train_step(config)
+    other, again = run(config, made=made)
     assert losses == again
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -75,18 +85,23 @@ def test_the_same_crops_lower_the_loss():
 
 
 def test_the_seed_and_the_step_change_the_noise():
-    other = dataclasses.replace(BASE, training=dataclasses.replace(BASE.training, seed=1))
-    assert run(BASE, 1)[1] != run(other, 1)[1] or run(DIRECT, 1)[1] == run(DIRECT, 1)[1]
-    direct_losses = run(DIRECT, 2, crops())[1]
-    assert direct_losses[0] != direct_losses[1]
+    """With the same parameters and crops, where every example is trained at a random time."""
+    other = dataclasses.replace(DIRECT, training=dataclasses.replace(DIRECT.training, seed=1))
+
+    def loss(config, at):
+        state = start(DIRECT)
+        state = state.replace(step=state.step + at)
+        return float(step_of(config)(state, crops(), None)[1]["loss"])
+
+    assert loss(DIRECT, 0) == loss(DIRECT, 0)
+    assert len({loss(DIRECT, 0), loss(DIRECT, 1), loss(other, 0)}) == 3
 
 
 def test_black_and_white_crops_give_finite_gradients():
     black = np.zeros((1, 4, 32, 32, 3), np.uint8)
     for config in (BASE, DIRECT):
         for batch in (Batch(black, black), Batch(black, black + 255), Batch(black + 255, black)):
-            step = make_train_step(config)
-            state, numbers = step(create_state(config), batch, None)
+            state, numbers = step_of(config)(start(config), batch, None)
             assert all(np.isfinite(float(value)) for value in numbers.values())
             assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
@@ -97,8 +112,7 @@ def test_perceptual_term_raises_the_loss_by_its_share():
     for weight in (0.0, 0.1, 0.2):
         diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
         config = dataclasses.replace(BASE, diffusion=diffusion)
-        step = make_train_step(config)
-        _, numbers = step(create_state(config), crops(), weights if weight else None)
+        _, numbers = step_of(config)(start(BASE), crops(), weights if weight else None)
         losses.append(float(numbers["loss"]))
     assert losses[1] > losses[0]
     assert losses[2] - losses[0] == pytest.approx(2 * (losses[1] - losses[0]), rel=1e-4)
@@ -128,16 +142,16 @@ def with_share(share):
 def test_a_share_is_trained_at_random_times_on_any_number_of_devices(share, batch):
     config = with_share(share)
     alone = later_examples(config, 1, batch)
-    wanted = alone.places[0][alone.counts[0]]
+    wanted = alone.indices[0][alone.counts[0]]
     assert alone.total == np.ceil(batch * share - 1e-9)
     halves = [(wanted < edge).sum() for edge in range(batch + 1)]
     assert np.abs(np.array(halves) - share * np.arange(batch + 1)).max() < 1
     for devices in (n for n in range(1, batch + 1) if batch % n == 0):
         split = later_examples(config, devices, batch // devices)
-        everywhere = split.places + batch // devices * np.arange(devices)[:, None]
+        everywhere = split.indices + batch // devices * np.arange(devices)[:, None]
         assert sorted(everywhere[split.counts]) == list(wanted)
         assert sorted(split.order[split.counts]) == list(range(len(wanted)))
-        assert all(len(set(row)) == len(row) for row in split.places)
+        assert all(len(set(row)) == len(row) for row in split.indices)
 
 
 def test_draws_begin_after_their_share_of_the_steps():
@@ -165,9 +179,8 @@ def test_the_first_estimate_learns_from_every_example_with_draws_and_without():
     changed = Batch(batch.clean.copy(), batch.rainy)
     changed.clean[0, 1] = 255 - changed.clean[0, 1]  # a quarter of 4 examples is the first alone
     for share in (0.0, 0.25):
-        step = make_train_step(with_share(share))
         one, other = (
-            float(step(create_state(BASE), examples, None)[1]["loss"])
+            float(step_of(with_share(share))(start(BASE), examples, None)[1]["loss"])
             for examples in (batch, changed)
         )
         differences[share] = other - one
@@ -196,13 +209,13 @@ CHOICES = {
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_of_a_recipe_learns_a_crop_by_heart(name):
     config = CHOICES[name]
-    state, step, losses = create_state(config), make_train_step(config), []
+    state, step, losses = start(config), step_of(config), []
     for _ in range(30):
         state, numbers = step(state, crops(), None)
         losses.append(float(numbers["loss"]))
     assert np.isfinite(losses).all()
     # The first step again, with the same times and noise.
-    _, numbers = step(create_state(config).replace(params=state.params), crops(), None)
+    _, numbers = step(start(config).replace(params=state.params), crops(), None)
     assert float(numbers["loss"]) < 0.95 * losses[0]
 
 
@@ -225,7 +238,8 @@ PROGRAM = """
     import jax, numpy as np
     from tests.training.test_step import BASE, crops
     from fftdiff_jax.training.state import create_state
-    from fftdiff_jax.training.step import Batch, make_train_step
+    from fftdiff_jax.training.examples import Batch
+    from fftdiff_jax.training.step import make_train_step
     devices = jax.local_device_count()
     state, step = create_state(BASE), make_train_step(BASE)
     losses = []

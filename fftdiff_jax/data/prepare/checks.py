@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fftdiff_jax.data.images import load_photo, save_png
+from fftdiff_jax.data.pairs import require_equal_sizes
 from fftdiff_jax.data.prepare.layouts import FoundPair
 from fftdiff_jax.data.prepare.scenes import Fingerprint, fingerprint
 from fftdiff_jax.errors import UserError
@@ -73,7 +74,7 @@ def separate_halves(pair: FoundPair, folder: Path, swap: bool, crop_size: int) -
 def check_pairs(
     pairs: Sequence[FoundPair], crop_size: int, *, halves_to: Path | None = None, swap: bool = False
 ) -> Iterator[Checked]:
-    """Checks pairs in parallel, in order; `halves_to` says that each is one picture to separate.
+    """Checks pairs in parallel, in order; with `halves_to` each is one picture, to be separated.
 
     Raises:
       UserError: a half cannot be written.
@@ -94,9 +95,10 @@ def _compare(
     rainy: UInt8[np.ndarray, "h2 w2 3"],
     crop_size: int,
 ) -> Checked:
-    if clean.shape != rainy.shape:
-        (h, w), (h2, w2) = clean.shape[:2], rainy.shape[:2]
-        return Checked(pair, f"the clean photo is {w} x {h} and the rainy one {w2} x {h2} pixels")
+    try:
+        require_equal_sizes(clean.shape, rainy.shape)
+    except UserError as error:
+        return Checked(pair, str(error))
     if min(clean.shape[:2]) < crop_size:
         h, w = clean.shape[:2]
         return Checked(pair, f"{w} x {h} pixels are smaller than a crop of {crop_size}")

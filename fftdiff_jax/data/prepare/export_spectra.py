@@ -21,6 +21,7 @@ from jaxtyping import Float32
 
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path, read_manifest
+from fftdiff_jax.data.pairs import require_equal_sizes
 from fftdiff_jax.data.sources.exported import COLUMNS, LIST_NAME, spectra_folder
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
@@ -65,11 +66,7 @@ def _export_row(manifest: Manifest, folder: Path, row: Row) -> list[str]:
 
         def difference() -> np.ndarray:
             one, other = _spectrum(row.clean), _spectrum(rainy)
-            if one.shape != other.shape:
-                raise UserError(
-                    f"{row.clean} is {one.shape[1]} x {one.shape[0]} and {rainy} "
-                    f"{other.shape[1]} x {other.shape[0]} pixels; they must be equal"
-                )
+            require_equal_sizes(one.shape, other.shape)
             return one - other
 
         # First the difference: it is what may fail, and then nothing else is written.

@@ -127,10 +127,10 @@ def _plain(name: str) -> str:
 
 
 def _side(path: Path, root: Path) -> tuple[str, str, str]:
-    """Says "clean", "rainy" or "" by the nearest folder that tells, and what lies around it.
+    """Returns "clean", "rainy" or "" after the nearest folder of such a name, and two groups.
 
-    The folders above that one and those below it are joined, and those above it alone: a data set
-    may repeat its folders on both sides, or not.
+    The groups are the folders above and below that one, joined, and those above it alone: a data
+    set may repeat its folders on both sides, or not.
     """
     parts = list(path.relative_to(root).parts[:-1])
     for index in range(len(parts) - 1, -1, -1):

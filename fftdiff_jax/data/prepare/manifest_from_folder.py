@@ -92,58 +92,44 @@ def prepare_manifest(
       check: decode every photo; otherwise only the names are looked at.
       val_share: share of the pairs for val.
       seed: of the split.
-      progress: wraps the pairs as they are checked; is told their number.
+      progress: wraps the pairs as they are checked; its second argument is their number.
 
     Raises:
       UserError: nothing fits, everything is refused, or a file cannot be written.
     """
-    output = Path(output).expanduser().absolute()
+    output, root = Path(output).expanduser().absolute(), Path(root).expanduser().absolute()
     if output.suffix.lower() != ".csv":
         raise UserError(f"{output}: the manifest's name must end in .csv")
     halves = output.with_name(output.stem + "_photos")
     found = find_pairs(layout, root, clean=clean, rainy=rainy, ignore=(halves,))
-    scenes_csv, given = _given_scenes(Path(root).expanduser().absolute(), found.pairs)
+    scenes_csv, given = _given_scenes(root, found.pairs)
     if check or layout == "rain800":
-        checks = check_pairs(
-            found.pairs, crop_size, halves_to=halves if layout == "rain800" else None, swap=swap
-        )
+        halves_to = halves if layout == "rain800" else None
+        checks = check_pairs(found.pairs, crop_size, halves_to=halves_to, swap=swap)
         checked = list(progress(checks, len(found.pairs)))
     else:
         checked = _unchecked(found.pairs, needs_print=given is None)
-    checked = [item if item.reason else _nameable(item, output.parent) for item in checked]
-    good = [item for item in checked if not item.reason]
-    refused = [(str(i.pair.clean), str(i.pair.rainy), i.reason) for i in checked if i.reason]
-    refused_csv = output.with_name(output.stem + "_refused.csv")
-    _write_refused(refused_csv, refused)
-    if not good:
-        raise UserError(
-            f"all {len(refused)} pairs were refused, see {refused_csv}; the first: "
-            f"{refused[0][0]}: {refused[0][2]}"
-        )
+    good, refused, refused_csv = _separate_refused(checked, output)
     alike = _alike(good)
     if given is None:
-        groups = merge_scenes([item.pair.scene for item in good], alike)
-        splits = split_groups(groups, val_share, seed)
+        scenes = merge_scenes([item.pair.scene for item in good], alike)
+        splits = split_groups(scenes, val_share, seed)
     else:
-        labels = [_label(given, item.pair, Path(root).expanduser(), scenes_csv) for item in good]
-        groups = merge_scenes([scene for scene, _ in labels], ())
+        labels = [_label(given, item.pair, root, scenes_csv) for item in good]
+        scenes = merge_scenes([scene for scene, _ in labels], ())
         splits = [split for _, split in labels]
     write_manifest(
         output,
         [(str(i.pair.clean), str(i.pair.rainy), s) for i, s in zip(good, splits, strict=True)],
     )
-    by_split = {
-        split: len({g for g, s in zip(groups, splits, strict=True) if s == split})
-        for split in sorted(set(splits))
-    }
     names = [item.pair.scene for item in good]
     report = Report(
         manifest=str(output),
         scenes_csv="" if given is None else str(scenes_csv),
         pairs=len(good),
         splits=dict(sorted(collections.Counter(splits).items())),
-        scenes=len(set(groups)),
-        scenes_by_split=by_split,
+        scenes=len(set(scenes)),
+        scenes_by_split=_scenes_by_split(scenes, splits),
         near_duplicates=_clusters(names, alike),
         leaks=[[names[i], names[j]] for i, j in alike if splits[i] != splits[j]],
         refused=refused,
@@ -151,11 +137,35 @@ def prepare_manifest(
         unpaired=[str(path) for path in found.unpaired],
     )
     # ASCII, as json writes it, also holds names that are no valid Unicode.
-    write_text(
-        output.with_name(output.stem + "_report.json"),
-        json.dumps(report.to_dict(), indent=1) + "\n",
-    )
+    text = json.dumps(report.to_dict(), indent=1) + "\n"
+    write_text(output.with_name(output.stem + "_report.json"), text)
     return report
+
+
+def _separate_refused(
+    checked: Sequence[Checked], output: Path
+) -> tuple[list[Checked], list[tuple[str, str, str]], Path]:
+    """Lists the refused pairs in OUTPUT_refused.csv; returns the good ones, these, and its path.
+
+    Raises:
+      UserError: all pairs are refused.
+    """
+    checked = [item if item.reason else _nameable(item, output.parent) for item in checked]
+    good = [item for item in checked if not item.reason]
+    refused = [(str(i.pair.clean), str(i.pair.rainy), i.reason) for i in checked if i.reason]
+    path = output.with_name(output.stem + "_refused.csv")
+    _write_refused(path, refused)
+    if not good:
+        raise UserError(
+            f"all {len(refused)} pairs were refused, see {path}; the first: "
+            f"{refused[0][0]}: {refused[0][2]}"
+        )
+    return good, refused, path
+
+
+def _scenes_by_split(scenes: Sequence[int], splits: Sequence[str]) -> dict[str, int]:
+    pairs = set(zip(scenes, splits, strict=True))
+    return dict(sorted(collections.Counter(split for _, split in pairs).items()))
 
 
 def _unchecked(pairs: Sequence[FoundPair], needs_print: bool) -> list[Checked]:

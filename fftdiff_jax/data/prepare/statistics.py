@@ -172,8 +172,8 @@ def _moments(
     total: Float64[np.ndarray, "3 r"], squares: Float64[np.ndarray, "3 r"], counts: np.ndarray
 ) -> dict[str, list]:
     mean = total / counts
-    deviation = np.sqrt(np.maximum(squares / counts - mean * mean, 0))
-    return {"mean": _plain(mean), "deviation": _plain(deviation)}
+    std = np.sqrt(np.maximum(squares / counts - mean * mean, 0))
+    return {"mean": _plain(mean), "deviation": _plain(std)}
 
 
 def _plain(array: np.ndarray) -> list[list[float | None]]:

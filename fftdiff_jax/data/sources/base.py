@@ -9,13 +9,14 @@ from jaxtyping import UInt8
 
 from fftdiff_jax.data.cache import PhotoCache
 from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.pairs import require_equal_sizes
 from fftdiff_jax.errors import UserError
 
 
 class PairSource(abc.ABC):
     """The pairs of a manifest, decoded from somewhere and cached.
 
-    Subclasses say how a photo is found and decoded; `rainy` is False for the clean photo of pair
+    Subclasses find and decode the photos; `rainy` is False for the clean photo of pair
     `index` and True for the rainy one. Sources can be pickled, for worker processes.
     """
 
@@ -29,7 +30,7 @@ class PairSource(abc.ABC):
         return len(self.manifest)
 
     def where(self, index: int) -> str:
-        """Says which file and row pair `index` is, for messages."""
+        """The manifest's file and the row of pair `index`, for messages."""
         return self.manifest.where(self.manifest.rows[index])
 
     def has_rainy(self, index: int) -> bool:
@@ -80,11 +81,7 @@ class PairSource(abc.ABC):
             if other == (width, height) and height != width:  # turned, but not by the head alone?
                 height, width = self.decode(index, False).shape[:2]
                 other = self.decode(index, True).shape[:2]
-            if other != (height, width):
-                raise UserError(
-                    f"the clean photo is {width} x {height} and the rainy one "
-                    f"{other[1]} x {other[0]} pixels; they must be equal"
-                )
+            require_equal_sizes((height, width), other)
             if min(height, width) < crop_size:
                 raise UserError(
                     f"the photo of {width} x {height} pixels is smaller than a crop of "

@@ -16,20 +16,13 @@ from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.sources.base import PairSource
 from fftdiff_jax.errors import UserError
 
-KEY = "mag_and_phase"  # the name that np.savez is given below, too
-
-
+KEY = "mag_and_phase"  # export_spectra gives np.savez this name
 CHANNELS = 6
-
-
 COLUMNS = (
     "groundtruth_id", "rain_id", "diff_npz_filepath", "groundtruth_npz_filepath",
     "rain_npz_filepath", "groundtruth_filepath", "rain_filepath",
 )  # fmt: skip
-
-
 LIST_NAME = "spectra.csv"
-
 
 # NumPy evaluates array headers as Python source, which Python 3.11 cannot do in several threads at
 # once (a SystemError now and then); loader threads take turns.
@@ -89,7 +82,7 @@ class SpectraSource(PairSource):
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             channels = 0
         if channels != CHANNELS:
-            height, width, _ = load_spectrum(path).shape  # or it says what is wrong
+            height, width, _ = load_spectrum(path).shape  # or it raises what is wrong
         return height, width
 
     def version(self, index: int, rainy: bool) -> str:

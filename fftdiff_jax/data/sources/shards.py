@@ -46,7 +46,7 @@ class RainPairs(tfds.core.GeneratorBasedBuilder):
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    # A builder of a package is looked up there for its description; this one says its own.
+    # A builder of a package is looked up there for its description; this one has its own.
     pkg_dir_path = Path(__file__).parent
 
     def __init__(

@@ -1,4 +1,4 @@
-"""How a CPU's cores are shared: one device a core, where the recipe allows it.
+"""How many devices a CPU's cores become: one device a core, where the recipe allows it.
 
 XLA runs a small convolution on one core and leaves the others idle; two devices of a core each run
 two convolutions at once. What a step computes does not change, but for the order of sums.

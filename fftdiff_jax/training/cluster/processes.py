@@ -16,14 +16,14 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.cluster.rendezvous import call_roll
+from fftdiff_jax.training.cluster.rendezvous import meet
 
 LOST = 76  # exit code: another process is gone; the run goes on from the last checkpoint
 
 # Answers are read this many steps late, so that the devices never wait for the host.
 _LAG = 2
 _EVALUATION_SECONDS = 24 * 3600
-# What a collective says when the process at the other end, or the way to it, is gone.
+# Words of a collective's error when the process at the other end, or the way to it, is gone.
 _LOST_SIGNS = re.compile(
     r"gloo|nccl|coordination|socket|connection|unavailable|deadline_exceeded|barrier|heartbeat",
     re.IGNORECASE,
@@ -48,7 +48,7 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
     Raises:
       UserError: the variables of Slurm do not make sense.
     """
-    # A batch script or salloc's shell has SLURM_NTASKS too; only srun says SLURM_STEP_NUM_TASKS.
+    # A batch script or salloc's shell has SLURM_NTASKS too; only srun sets SLURM_STEP_NUM_TASKS.
     count = environment.get("SLURM_STEP_NUM_TASKS", "1")
     if count == "1" or "SLURM_STEP_NODELIST" not in environment:
         return None
@@ -79,17 +79,17 @@ def start(
     Args:
       environment: where Slurm's variables are.
       timeout: seconds to wait for the other processes.
-      heartbeat: seconds without a word from a process, after which it counts as lost.
+      heartbeat: seconds without a heartbeat of a process, after which it counts as lost.
 
     Raises:
-      UserError: a process did not come in time; the message says which.
+      UserError: a process did not come in time; the message names it.
     """
     place = find_place(environment)
     if place is None:
         return None
-    call_roll(place.host, place.port, place.index, place.count, timeout)
+    meet(place.host, place.port, place.index, place.count, timeout)
     # It would catch SIGTERM in a thread of its own, which may start after our handler is in place
-    # and take the signal away from it (preemption.py).
+    # and take the signal away from it (signals.py).
     jax.config.update("jax_enable_preemption_service", False)
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     jax.distributed.initialize(
@@ -110,7 +110,7 @@ def start(
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes logs and speaks."""
+    """Whether this is the process that writes logs and messages."""
     return jax.process_index() == 0
 
 
@@ -121,11 +121,11 @@ def all_agree(here: bool) -> bool:
     return bool(np.min(multihost_utils.process_allgather(np.int32(here))))
 
 
-def strongest(wish: int) -> int:
-    """The largest `wish` of all processes."""
+def strongest(stop_signal: int) -> int:
+    """The highest stop signal (see signals.py) that any process has received."""
     if jax.process_count() == 1:
-        return wish
-    return int(np.max(multihost_utils.process_allgather(np.int32(wish))))
+        return stop_signal
+    return int(np.max(multihost_utils.process_allgather(np.int32(stop_signal))))
 
 
 def from_first(values: Sequence[float]) -> list[float]:
@@ -173,7 +173,7 @@ def on_every_device() -> jax.sharding.Sharding:
 
 
 class Agreement:
-    """The strongest wish of all processes, asked for between steps without stopping the devices.
+    """The highest stop signal of all processes, exchanged between steps while the devices go on.
 
     Every process must ask equally often. With several processes the answer is two questions old,
     and the same one everywhere.
@@ -184,14 +184,15 @@ class Agreement:
         self._answers: collections.deque[jax.Array] = collections.deque()
         if not self._alone:
             self._largest = jax.pmap(
-                lambda wish: jax.lax.pmax(wish, "devices"), axis_name="devices", out_axes=None
+                lambda value: jax.lax.pmax(value, "devices"), axis_name="devices", out_axes=None
             )
 
-    def ask(self, wish: int) -> int:
-        """Adds this process's wish and returns what all have agreed on."""
+    def ask(self, stop_signal: int) -> int:
+        """Sends this process's stop signal and returns the one that all have agreed on."""
         if self._alone:
-            return wish
-        self._answers.append(self._largest(np.full(jax.local_device_count(), wish, np.int32)))
+            return stop_signal
+        here = np.full(jax.local_device_count(), stop_signal, np.int32)
+        self._answers.append(self._largest(here))
         return int(self._answers.popleft()) if len(self._answers) > _LAG else 0
 
 

@@ -1,7 +1,8 @@
 """All processes meet before JAX joins them, so that a missing one is named.
 
 JAX ends the whole program, with a stack trace, when a process does not come in time. So process 0
-first waits here for a line from each of the others, and tells all of them how it ended.
+first waits here for the number of each of the others, and answers all of them with those that are
+missing.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _RETRY_SECONDS = 0.2
 _GO = "go"
 
 
-def call_roll(host: str, port: int, index: int, count: int, timeout: float) -> None:
+def meet(host: str, port: int, index: int, count: int, timeout: float) -> None:
     """Returns once all `count` processes are there.
 
     Args:
@@ -29,7 +30,7 @@ def call_roll(host: str, port: int, index: int, count: int, timeout: float) -> N
         port is taken.
     """
     deadline = time.monotonic() + timeout
-    missing = _gather(port, count, deadline) if index == 0 else _report(host, port, index, deadline)
+    missing = _gather(port, count, deadline) if index == 0 else _join(host, port, index, deadline)
     if missing:
         raise UserError(
             f"process {missing} of {count} did not start within {timeout:g} s (this is process "
@@ -64,8 +65,8 @@ def _gather(port: int, count: int, deadline: float) -> str:
     return missing
 
 
-def _report(host: str, port: int, index: int, deadline: float) -> str:
-    """Every other process: says that it is there; returns what process 0 answers."""
+def _join(host: str, port: int, index: int, deadline: float) -> str:
+    """Every other process: sends its number to process 0; returns those that are missing."""
     while True:
         with contextlib.suppress(OSError):
             left = max(deadline - time.monotonic(), 0.01)

@@ -1,4 +1,4 @@
-"""Signals that ask a run to save and end: heard at any moment, obeyed between two steps.
+"""Signals that ask a run to save and end: heard at any time, obeyed between two steps.
 
 A handler only notes the signal, so that it may come while something compiles, validates or saves.
 Imports nothing heavy: an entry point listens before it imports JAX.
@@ -18,9 +18,10 @@ GO_ON = (
 )
 BY_HAND = 130  # exit code of Ctrl-C: all is saved, nobody has asked for a requeue
 
-NOTHING, ENDING, CTRL_C = 0, 1, 2  # what was asked for; of several processes the highest counts
+# Stop signals; of several, and of several processes, the highest counts.
+NO_SIGNAL, TERMINATE, CTRL_C = 0, 1, 2
 
-_CODES = {ENDING: GO_ON, CTRL_C: BY_HAND}
+_CODES = {TERMINATE: GO_ON, CTRL_C: BY_HAND}
 
 
 class Interrupted(BaseException):
@@ -29,30 +30,30 @@ class Interrupted(BaseException):
     Like KeyboardInterrupt it is no Exception: nothing on its way that catches those may keep it.
 
     Attributes:
-      code: the exit code that says so.
+      code: the exit code that the program ends with.
     """
 
-    def __init__(self, wish: int, message: str):
+    def __init__(self, stop_signal: int, message: str):
         super().__init__(message)
-        self.code = _CODES[wish]
+        self.code = _CODES[stop_signal]
 
 
-class Preemption:
+class StopSignals:
     """Hears SIGTERM, SIGUSR1 and Ctrl-C from `__enter__` to `__exit__`; a context manager.
 
-    `say` is told in one line what was heard; it is called from a signal handler.
+    `message` gets one line for each signal; it is called from a signal handler.
 
     Attributes:
-      wish: the strongest of NOTHING, ENDING and CTRL_C that was asked for.
+      received: the highest of NO_SIGNAL, TERMINATE (SIGTERM, SIGUSR1) and CTRL_C so far.
     """
 
-    def __init__(self, say: Callable[[str], None] = lambda line: None) -> None:
-        self._say = say
-        self.wish = NOTHING
+    def __init__(self, message: Callable[[str], None] = lambda line: None) -> None:
+        self._show = message
+        self.received = NO_SIGNAL
         self._before: dict[int, Any] = {}
         self._raises = False
 
-    def __enter__(self) -> Preemption:
+    def __enter__(self) -> StopSignals:
         # Python lets only the main thread listen; elsewhere (a notebook's worker) nothing is heard.
         if threading.current_thread() is threading.main_thread():
             for number in _numbers():
@@ -64,7 +65,7 @@ class Preemption:
             signal.signal(number, handler)
         self._before = {}
 
-    def deafen(self) -> None:
+    def ignore(self) -> None:
         """Ignores signals from now on, after `__exit__` too: all is saved, and the end is near.
 
         Of several processes one ends first, and srun then sends SIGTERM to the others.
@@ -74,9 +75,9 @@ class Preemption:
         self._before = {}
 
     def check(self, message: str) -> None:
-        """Raises `Interrupted` where a signal came; for moments at which nothing is to be saved."""
-        if self.wish:
-            raise Interrupted(self.wish, message)
+        """Raises `Interrupted` if a signal came; for where nothing is to be saved."""
+        if self.received:
+            raise Interrupted(self.received, message)
 
     @contextlib.contextmanager
     def at_once(self, message: str) -> Iterator[None]:
@@ -90,15 +91,15 @@ class Preemption:
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if number == signal.SIGINT and self.wish == CTRL_C:
+        if number == signal.SIGINT and self.received == CTRL_C:
             raise KeyboardInterrupt  # the second Ctrl-C: not even saving is wanted
-        self.wish = max(self.wish, CTRL_C if number == signal.SIGINT else ENDING)
+        self.received = max(self.received, CTRL_C if number == signal.SIGINT else TERMINATE)
         if self._raises:
             self.check(self._message)
         again = "; again: stop without saving" if number == signal.SIGINT else ""
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             # RuntimeError: the signal came in the middle of another print.
-            self._say(f"{signal.Signals(number).name}: saving after this step, then ending{again}")
+            self._show(f"{signal.Signals(number).name}: saving after this step, then ending{again}")
 
 
 def _numbers() -> list[int]:

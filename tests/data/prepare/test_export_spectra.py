@@ -94,7 +94,7 @@ def test_an_interrupted_export_goes_on_and_changed_photos_are_exported_again(tmp
 def test_pairs_of_different_sizes_are_named(tmp_path):
     csv = pairs_csv(tmp_path, count=3)
     save(tmp_path / "rainy/1.png", photo(41, 48))
-    with pytest.raises(UserError, match=r"row 3: .*48 x 40 and .*48 x 41"):
+    with pytest.raises(UserError, match=r"row 3: .*48 x 40 and the rainy one 48 x 41"):
         export_spectra(csv)
     assert not (tmp_path / "pairs_spectra/spectra.csv").exists()
 

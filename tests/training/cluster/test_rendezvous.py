@@ -7,7 +7,7 @@ import time
 import pytest
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training.cluster.rendezvous import call_roll
+from fftdiff_jax.training.cluster.rendezvous import meet
 
 
 def free_port():
@@ -16,13 +16,13 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def meet(indices, count, timeout, port=None):
+def gather(indices, count, timeout, port=None):
     """What each process that comes is told: None, or an error."""
     port, told = port or free_port(), {}
 
     def come(index):
         try:
-            told[index] = call_roll("localhost", port, index, count, timeout)
+            told[index] = meet("localhost", port, index, count, timeout)
         except UserError as error:
             told[index] = str(error)
 
@@ -37,17 +37,17 @@ def meet(indices, count, timeout, port=None):
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
 def test_all_that_come_go_on(order):
-    assert meet(order, 3, timeout=10) == {0: None, 1: None, 2: None}
+    assert gather(order, 3, timeout=10) == {0: None, 1: None, 2: None}
 
 
 def test_the_port_is_free_again_afterwards():
     port = free_port()
     for _ in range(2):
-        assert meet((0, 1), 2, timeout=10, port=port) == {0: None, 1: None}
+        assert gather((0, 1), 2, timeout=10, port=port) == {0: None, 1: None}
 
 
 def test_a_missing_process_is_named_to_all_that_are_there():
-    told = meet((0, 2), 3, timeout=1)
+    told = gather((0, 2), 3, timeout=1)
     assert set(told) == {0, 2}
     for index, message in told.items():
         assert message.startswith("process 1 of 3 did not start within 1 s")
@@ -55,12 +55,12 @@ def test_a_missing_process_is_named_to_all_that_are_there():
 
 
 def test_without_the_first_process_the_others_say_so():
-    assert meet((1,), 2, timeout=1)[1].startswith("process 0 of 2 did not start within 1 s")
+    assert gather((1,), 2, timeout=1)[1].startswith("process 0 of 2 did not start within 1 s")
 
 
 def test_a_port_that_is_taken_is_one_line():
     with socket.create_server(("", 0)) as other:
-        message = meet((0,), 2, timeout=1, port=other.getsockname()[1])[0]
+        message = gather((0,), 2, timeout=1, port=other.getsockname()[1])[0]
     assert "JAX_COORDINATOR_PORT" in message
 
 
@@ -80,5 +80,5 @@ def test_a_stranger_on_the_port_does_no_harm():
     stranger = threading.Thread(target=knock)
     stranger.start()
     time.sleep(0.2)
-    assert meet((0, 1), 2, timeout=15, port=port) == {0: None, 1: None}
+    assert gather((0, 1), 2, timeout=15, port=port) == {0: None, 1: None}
     stranger.join(10)

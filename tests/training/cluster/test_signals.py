@@ -1,4 +1,4 @@
-"""Signals: heard at any moment, obeyed between steps, and nothing of the run is changed by them."""
+"""Stop signals: heard at any moment, obeyed between steps, and they change nothing of the run."""
 
 import csv
 import dataclasses
@@ -17,11 +17,11 @@ from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.cluster.signals import (
     BY_HAND,
     CTRL_C,
-    ENDING,
     GO_ON,
-    NOTHING,
+    NO_SIGNAL,
+    TERMINATE,
     Interrupted,
-    Preemption,
+    StopSignals,
 )
 
 
@@ -30,33 +30,33 @@ def send(number=signal.SIGTERM):
 
 
 @pytest.mark.parametrize(
-    ("number", "wish"),
-    [(signal.SIGTERM, ENDING), (signal.SIGUSR1, ENDING), (signal.SIGINT, CTRL_C)],
+    ("number", "received"),
+    [(signal.SIGTERM, TERMINATE), (signal.SIGUSR1, TERMINATE), (signal.SIGINT, CTRL_C)],
 )
-def test_a_signal_is_noted_and_nothing_else_happens(number, wish):
+def test_a_signal_is_noted_and_nothing_else_happens(number, received):
     before = signal.getsignal(number)
-    with Preemption() as stop:
-        assert stop.wish == NOTHING
+    with StopSignals() as stop:
+        assert stop.received == NO_SIGNAL
         send(number)
-        assert stop.wish == wish
+        assert stop.received == received
         with pytest.raises(Interrupted) as caught:
             stop.check("so far")
-    assert caught.value.code == (BY_HAND if wish == CTRL_C else GO_ON)
+    assert caught.value.code == (BY_HAND if received == CTRL_C else GO_ON)
     assert str(caught.value) == "so far"
     assert signal.getsignal(number) is before
 
 
 def test_ctrl_c_counts_more_than_a_scheduler_and_twice_ends_at_once():
-    with Preemption() as stop:
+    with StopSignals() as stop:
         send(signal.SIGINT)
         send(signal.SIGTERM)
-        assert stop.wish == CTRL_C
+        assert stop.received == CTRL_C
         with pytest.raises(KeyboardInterrupt):
             send(signal.SIGINT)
 
 
 def test_where_nothing_is_to_be_saved_a_signal_ends_at_once():
-    with Preemption() as stop:
+    with StopSignals() as stop:
         went_on = False
         try:
             with stop.at_once("evaluation"):
@@ -65,15 +65,15 @@ def test_where_nothing_is_to_be_saved_a_signal_ends_at_once():
         except Interrupted as end:
             assert str(end) == "evaluation"  # noqa: PT017
         assert not went_on
-        assert stop.wish == ENDING
+        assert stop.received == TERMINATE
 
 
 def test_a_process_that_is_about_to_end_is_not_disturbed():
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with Preemption() as stop:
+        with StopSignals() as stop:
             send()
-            stop.deafen()
+            stop.ignore()
         send()
         assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
     finally:
@@ -87,8 +87,8 @@ def test_threads_can_train_without_hearing_signals():
 
     def use():
         try:
-            with Preemption() as stop:
-                assert stop.wish == NOTHING
+            with StopSignals() as stop:
+                assert stop.received == NO_SIGNAL
         except ValueError as error:
             failed.append(error)
 
@@ -206,7 +206,7 @@ def test_a_signal_in_any_phase_changes_nothing(phase, config, uninterrupted, tmp
         else:
             owner, name, moment, nth = PHASES[phase]
             patch.setattr(owner, name, during(owner, name, moment, nth))
-        with Preemption() as stop, pytest.raises(Interrupted) as caught:
+        with StopSignals() as stop, pytest.raises(Interrupted) as caught:
             loop.train(config, tmp_path, progress=False, stop=stop)
     assert caught.value.code == GO_ON
     saved = Checkpoints(tmp_path).steps()
@@ -234,7 +234,7 @@ def test_the_best_checkpoint_is_the_same_after_an_interrupted_validation(
     )
     with monkeypatch.context() as patch:
         patch.setattr(loop.Validation, "score", during(loop.Validation, "score", "before"))
-        with Preemption() as stop, pytest.raises(Interrupted):
+        with StopSignals() as stop, pytest.raises(Interrupted):
             loop.train(config, tmp_path, progress=False, stop=stop)
     assert Checkpoints(tmp_path).steps() == [4]
     scores = iter(({"psnr_y": 30.0, "gain_y": 1.0}, {"psnr_y": 20.0, "gain_y": -9.0}))
