@@ -46,7 +46,7 @@ def test_every_field_of_the_configuration_is_on_its_page():
 
 @pytest.mark.slow
 def test_the_sheet_shows_the_shapes_of_the_code():
-    from experiments._config import load_config
+    from fftdiff_jax.commands.config_flags import load_config
 
     pipeline = script("draw_training_pipeline")
     picture = Image.open(ROOT / "docs" / "training_pipeline.png")
@@ -68,7 +68,7 @@ def test_links_lead_somewhere(page: Path):
 def test_commands_have_the_flags_that_are_written(page: Path):
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
     for command, rest in re.findall(r"python -m experiments\.(\w+)([^\n`]*)", text):
-        source = ROOT / "experiments" / f"{command}.py"
+        source = ROOT / "fftdiff_jax" / "commands" / f"{command}.py"
         assert source.exists(), f"{page.name}: experiments.{command}"
         known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source.read_text(encoding="utf-8")))
         known |= {f"no{name}" for name in known} | {"help"}

@@ -59,9 +59,15 @@ def _seconds_to_first_step(config: Config, folder: Path, name: str) -> float:
         _CONFIG_FILE.format(tree=json.dumps(configuration.to_dict(config))), encoding="utf-8"
     )
     workdir = folder / name
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [sys.executable, "-m", "experiments.train", f"--config={file}", "--noprogress"]
+    command = [
+        sys.executable,
+        "-m",
+        "fftdiff_jax.commands.train",
+        f"--config={file}",
+        "--noprogress",
+    ]
     start = time.perf_counter()
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(

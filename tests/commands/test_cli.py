@@ -7,11 +7,11 @@ import os
 import jax
 import pytest
 
-from experiments import _cli
+from fftdiff_jax.commands import command_line
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.state import create_state
-from tests.commands import refusal, run
+from tests.commands import ROOT, refusal, run
 
 COMMANDS = ("train", "evaluate", "restore", "prepare", "inspect_spectra", "demo")
 
@@ -25,7 +25,7 @@ def without_jax(tmp_path_factory) -> str:
 
 
 def run_without_jax(folder, without_jax, command, *flags):
-    here = os.pathsep.join([without_jax, str(_cli.__file__).rsplit("/experiments/", 1)[0]])
+    here = os.pathsep.join([without_jax, str(ROOT)])
     return run(folder, command, *flags, PYTHONPATH=here)
 
 
@@ -105,22 +105,23 @@ def test_an_override_may_stand_beside_its_field(tmp_path, without_jax):
     ],
 )
 def test_what_the_machine_lacks_is_one_line(error, said):
-    line = _cli.explain(error)
+    line = command_line.explain(error)
     assert line
     assert said in line
     assert "\n" not in line
     wrapped = ValueError("the loader failed")
     wrapped.__cause__ = error
-    assert _cli.explain(wrapped) == line
+    assert command_line.explain(wrapped) == line
 
 
 def test_other_errors_are_shown_whole():
-    assert _cli.explain(ValueError("a mistake of the program")) is None
-    assert _cli.explain(OSError(errno.ENOENT, "No such file")) is None
+    assert command_line.explain(ValueError("a mistake of the program")) is None
+    assert command_line.explain(OSError(errno.ENOENT, "No such file")) is None
 
 
 @pytest.mark.skipif(
-    any(importlib.util.find_spec(name) for name in _cli._CUDA_PLUGINS), reason="JAX has CUDA here"
+    any(importlib.util.find_spec(name) for name in command_line._CUDA_PLUGINS),
+    reason="JAX has CUDA here",
 )
 class TestWithoutCuda:
     def test_asking_for_a_gpu_is_refused(self, tmp_path):
@@ -130,23 +131,26 @@ class TestWithoutCuda:
 
     def test_an_unused_gpu_is_mentioned(self, tmp_path, monkeypatch, capsys):
         monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-        monkeypatch.setattr(_cli, "_NVIDIA_DRIVER", str(tmp_path / "version"))
-        _cli._look_for_gpu()
+        monkeypatch.setattr(command_line, "_NVIDIA_DRIVER", str(tmp_path / "version"))
+        command_line._look_for_gpu()
         assert capsys.readouterr().err == ""
         (tmp_path / "version").touch()
-        _cli._look_for_gpu()
+        command_line._look_for_gpu()
         assert capsys.readouterr().err.startswith("note: there is an NVIDIA GPU")
 
 
 def test_a_place_is_checked_before_the_work(tmp_path):
-    assert _cli.require_writable("output", str(tmp_path / "new" / "deep")) == tmp_path / "new/deep"
+    assert (
+        command_line.require_writable("output", str(tmp_path / "new" / "deep"))
+        == tmp_path / "new/deep"
+    )
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file, not a folder"):
-        _cli.require_writable("output", str(tmp_path / "file" / "x"))
+        command_line.require_writable("output", str(tmp_path / "file" / "x"))
     if os.geteuid() != 0:  # root may write anywhere
         (tmp_path / "locked").mkdir(mode=0o500)
         with pytest.raises(UserError, match="no permission"):
-            _cli.require_writable("output", str(tmp_path / "locked" / "x"))
+            command_line.require_writable("output", str(tmp_path / "locked" / "x"))
 
 
 @pytest.mark.slow

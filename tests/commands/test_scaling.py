@@ -2,8 +2,15 @@
 
 import pytest
 
+from fftdiff_jax.commands.benchmarks.scaling import (
+    Measured,
+    Rates,
+    Work,
+    count_work,
+    expect,
+    measure_step,
+)
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
-from fftdiff_jax.training.scaling import Measured, Rates, Work, count_work, expect, measure_step
 
 RATES = Rates(
     float32=1e12, bfloat16=4e12, memory=1e9, within_node=1e9, between_nodes=1e8, gpus_a_node=4

@@ -102,7 +102,7 @@ def _data(settings: Settings) -> Row:
 
 
 def _startup(settings: Settings) -> Row:
-    from experiments.benchmarks.startup import measure_startup
+    from fftdiff_jax.commands.benchmarks.startup import measure_startup
 
     # A cold start takes tens of seconds, and all of one would be the same as the other's.
     runs = 1 if settings.quick else min(settings.repeats, 3)
@@ -186,10 +186,10 @@ def in_fresh_process(kind: str, config: Config | None = None, **options: Any) ->
     if config is not None:
         request["config"] = configuration.to_dict(config)
     # From any folder: the worker must find this checkout.
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
     finished = subprocess.run(
-        [sys.executable, "-m", "experiments.benchmarks.worker"],
+        [sys.executable, "-m", "fftdiff_jax.commands.benchmarks.worker"],
         input=json.dumps(request),
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,

@@ -13,7 +13,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 
-CONFIGS = Path(__file__).parent / "configs"
+CONFIGS = Path(__file__).parents[1] / "recipes"
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:

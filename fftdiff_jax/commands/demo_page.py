@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from experiments._cli import explain, read_pairs
+from fftdiff_jax.commands.command_line import explain, read_pairs
 from fftdiff_jax.data.images import load_photo_file, photo_size, save_photo
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore import notebook

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from experiments.benchmarks import timing
-from experiments.benchmarks.training import Training
+from fftdiff_jax.commands.benchmarks import timing
+from fftdiff_jax.commands.benchmarks.training import Training
 from fftdiff_jax.config import Config, DataConfig
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest

@@ -251,9 +251,9 @@ def _unknown_flag(name: str) -> str:
     if name.startswith("config.") and "config" not in known:
         return f"there is no flag --{name}: a checkpoint has its own configuration (see --help)"
     if "config" in known:
-        from experiments import _config
+        from fftdiff_jax.commands import config_flags
 
-        fields = _config.places_of(name)
+        fields = config_flags.places_of(name)
         if fields:
             return f"there is no flag --{name}; did you mean --config.{fields[0]}?"
     positive = name.removeprefix("no")

@@ -11,8 +11,8 @@ from typing import Any
 
 import jax
 
-from experiments.benchmarks import timing
-from experiments.benchmarks.training import Training
+from fftdiff_jax.commands.benchmarks import timing
+from fftdiff_jax.commands.benchmarks.training import Training
 from fftdiff_jax.config import Config
 
 DEAREST = 20  # single operations that are listed

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from experiments.benchmarks import operations, profiling, tables
+from fftdiff_jax.commands.benchmarks import operations, profiling, tables
 from tests.commands import TINY, refusal, run
 
 
@@ -23,7 +23,7 @@ def test_refuses_what_it_cannot_measure(tmp_path):
     ],
 )
 def test_refuses_wrong_settings(flag, message, tmp_path, capsys):
-    from experiments.benchmarks import plan, results
+    from fftdiff_jax.commands.benchmarks import plan, results
     from fftdiff_jax.errors import UserError
 
     name, value = flag.removeprefix("--").split("=")

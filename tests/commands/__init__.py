@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # A network that trains in seconds, on the crops that the tests' small photos allow.
 TINY = (
     "--config.model.widths=(8,16)",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.benchmarks import timing
+from fftdiff_jax.commands.benchmarks import timing
 from fftdiff_jax.config import Config
 from fftdiff_jax.method.denoiser import initial_params
 from fftdiff_jax.restore.restorer import Restorer

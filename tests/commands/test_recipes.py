@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments._config import load_config, load_sweep
+from fftdiff_jax.commands.config_flags import load_config, load_sweep
 from fftdiff_jax.training.run_setup import require_known
 from tests.commands import ROOT
 

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from experiments.benchmarks import operations, timing
+from fftdiff_jax.commands.benchmarks import operations, timing
 from fftdiff_jax.config import Config
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.training.cluster import processes

@@ -12,8 +12,8 @@ import os
 import sys
 from typing import Any
 
-from experiments import _cli
 from fftdiff_jax import config as configuration
+from fftdiff_jax.commands import command_line
 from fftdiff_jax.errors import UserError
 
 # What measures each kind: a module of this package and a function of it.
@@ -37,7 +37,7 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    from experiments.benchmarks import timing
+    from fftdiff_jax.commands.benchmarks import timing
 
     answer = {"result": result, "device": timing.device(), "versions": timing.versions()}
     print(json.dumps(answer), flush=True)
@@ -49,9 +49,9 @@ def _measure(request: dict[str, Any]) -> Any:
         return None
     config = configuration.from_dict(request["config"])
     if request["kind"] in AS_IN_TRAINING:
-        _cli.share_cores(config)
+        command_line.share_cores(config)
     module, name = MEASURES[request["kind"]]
-    measure = getattr(importlib.import_module(f"experiments.benchmarks.{module}"), name)
+    measure = getattr(importlib.import_module(f"fftdiff_jax.commands.benchmarks.{module}"), name)
     return measure(config, **request["options"])
 
 
