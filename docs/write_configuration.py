@@ -71,7 +71,7 @@ def document() -> str:
             "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
         )
     sections.append("## What each recipe sets\n\nEverything else has its default.\n")
-    for path in sorted(config_flags.CONFIGS.glob("[a-z]*.py")):
+    for path in sorted(config_flags.RECIPES.glob("[a-z]*.py")):
         sections.append(_recipe(path.stem))
     return "\n".join(sections)
 

@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/benchmark.py as python -m experiments.benchmark."""
+"""python -m experiments.benchmark, in a checkout: the command fftdiff-jax benchmark."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.benchmark", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("benchmark")

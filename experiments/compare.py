@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/compare.py as python -m experiments.compare."""
+"""python -m experiments.compare, in a checkout: the command fftdiff-jax compare."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.compare", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("compare")

@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/demo.py as python -m experiments.demo."""
+"""python -m experiments.demo, in a checkout: the command fftdiff-jax demo."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.demo", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("demo")

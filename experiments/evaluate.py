@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/evaluate.py as python -m experiments.evaluate."""
+"""python -m experiments.evaluate, in a checkout: the command fftdiff-jax evaluate."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.evaluate", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("evaluate")

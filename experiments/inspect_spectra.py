@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/inspect_spectra.py as python -m experiments.inspect_spectra."""
+"""python -m experiments.inspect_spectra, in a checkout: the command fftdiff-jax inspect."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.inspect_spectra", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("inspect")

@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/pack.py as python -m experiments.pack."""
+"""python -m experiments.pack, in a checkout: the command fftdiff-jax pack."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.pack", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("pack")

@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/prepare.py as python -m experiments.prepare."""
+"""python -m experiments.prepare, in a checkout: the command fftdiff-jax prepare."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.prepare", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("prepare")

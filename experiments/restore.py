@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/restore.py as python -m experiments.restore."""
+"""python -m experiments.restore, in a checkout: the command fftdiff-jax restore."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.restore", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("restore")

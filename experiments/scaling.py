@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/scaling.py as python -m experiments.scaling."""
+"""python -m experiments.scaling, in a checkout: the command fftdiff-jax scaling."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.scaling", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("scaling")

@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/train.py as python -m experiments.train."""
+"""python -m experiments.train, in a checkout: the command fftdiff-jax train."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.train", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("train")

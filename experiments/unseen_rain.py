@@ -1,5 +1,6 @@
-"""fftdiff_jax/commands/unseen_rain.py as python -m experiments.unseen_rain."""
+"""python -m experiments.unseen_rain, in a checkout: the command fftdiff-jax unseen_rain."""
 
-import runpy
+from fftdiff_jax.__main__ import main
 
-runpy.run_module("fftdiff_jax.commands.unseen_rain", run_name="__main__", alter_sys=True)
+if __name__ == "__main__":
+    main("unseen_rain")

@@ -1,9 +1,11 @@
 """The documents against the code: what they name exists, and what is generated is up to date."""
 
+import functools
 import importlib
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +13,8 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from tests.commands import ROOT
+from fftdiff_jax.__main__ import VERBS
+from tests.commands import ROOT, environment
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
@@ -64,16 +67,30 @@ def test_links_lead_somewhere(page: Path):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@functools.cache
+def flags_of(verb: str) -> set[str]:
+    """The names of a verb's flags, as its help lists them."""
+    command = [sys.executable, "-m", "fftdiff_jax", verb, "--help"]
+    text = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=True
+    ).stdout
+    names = set(re.findall(r"^  (?:-\w,)?--(?:\[no\])?(\w+)", text, re.MULTILINE))
+    return names | {f"no{name}" for name in names} | {"help"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_have_the_flags_that_are_written(page: Path):
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    for command, rest in re.findall(r"python -m experiments\.(\w+)([^\n`]*)", text):
-        source = ROOT / "fftdiff_jax" / "commands" / f"{command}.py"
-        assert source.exists(), f"{page.name}: experiments.{command}"
-        known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source.read_text(encoding="utf-8")))
-        known |= {f"no{name}" for name in known} | {"help"}
+    for form, verb, rest in re.findall(
+        r"(python -m experiments\.|fftdiff-jax |python -m fftdiff_jax )([^\s`]+)([^\n`]*)", text
+    ):
+        if form.endswith("experiments."):
+            assert (ROOT / "experiments" / f"{verb}.py").exists(), f"{page.name}: {form}{verb}"
+            verb = "inspect" if verb == "inspect_spectra" else verb
+        elif verb not in VERBS:
+            verb, rest = "restore", f" {verb}{rest}"
         for flag in re.findall(r"(?<=\s)--([a-z_]+)", rest):
-            assert flag in known or flag == "config", f"{page.name}: {command} --{flag}"
+            assert flag in flags_of(verb) or flag == "config", f"{page.name}: {verb} --{flag}"
 
 
 MODULES = {

@@ -1,9 +1,9 @@
 """Measures training, sampling, the data layer and start-up beside the machine's own limit.
 
-    python -m experiments.benchmark all --output=benchmark.json
-    python -m experiments.benchmark train sample --config=rain800_cpu --sizes=256x256,1080x1920
-    python -m experiments.benchmark growth --output=growth.json
-    python -m experiments.benchmark table --output=benchmark.json
+    fftdiff-jax benchmark all --output=benchmark.json
+    fftdiff-jax benchmark train sample --config=rain800_cpu --sizes=256x256,1080x1920
+    fftdiff-jax benchmark growth --output=growth.json
+    fftdiff-jax benchmark table --output=benchmark.json
 
 What to measure: train, data, startup, sample; `all` is these four. `growth` measures time and
 memory against crop size, batch, width and photo size; `profile` lists what a training step spends
@@ -19,13 +19,13 @@ from pathlib import Path
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line, config_flags
+from fftdiff_jax.commands import config_flags, shared
 
 PARTS = ("train", "data", "startup", "sample")
 KINDS = (*PARTS, "all", "growth", "profile", "table")
 
-_CONFIG = flags.DEFINE_string("config", "quickstart", "a file of experiments/configs, or its name")
-_OUTPUT = flags.DEFINE_string("output", None, "a JSON file; parts that it holds stay as they are")
+_CONFIG = flags.DEFINE_string("config", "quickstart", "a recipe's name, or a file")
+_OUTPUT = shared.define_output("a JSON file; parts that it holds stay as they are")
 _REPEATS = flags.DEFINE_integer("repeats", 7, "timed runs of everything", lower_bound=1)
 _SIZES = flags.DEFINE_list("sizes", None, "photos to restore, as HEIGHTxWIDTH")
 _STEPS = flags.DEFINE_list("steps", ["1", "4"], "sample: network evaluations a draw")
@@ -35,17 +35,14 @@ _MANIFEST = flags.DEFINE_string(
 )
 _QUICK = flags.DEFINE_bool("quick", False, "few repeats and small sizes: to see that it works")
 
-_OVERRIDES: list[str] = []
-_WORDS: list[str] = []
 
-
-def main() -> int:
+def main(words: list[str], overrides: list[str]) -> int:
     """Measures what the words on the command line name, and prints a table."""
     from fftdiff_jax.commands.benchmarks import plan, results, tables
 
-    config = config_flags.load_config(command_line.require("config", _CONFIG.value), _OVERRIDES)
+    config = config_flags.load_config(shared.require("config", _CONFIG.value), overrides)
     output = Path(_OUTPUT.value).expanduser() if _OUTPUT.value else None
-    parts = plan.parse_words(_WORDS, KINDS, PARTS)
+    parts = plan.parse_words(words, KINDS, PARTS)
     settings = plan.Settings(
         config=config,
         repeats=2 if _QUICK.value else _REPEATS.value,
@@ -65,8 +62,3 @@ def main() -> int:
             results.write(output, found)
     print(tables.markdown(found, None if parts == ["table"] else parts))
     return 0
-
-
-if __name__ == "__main__":
-    sys.argv, _OVERRIDES[:] = config_flags.split_overrides(sys.argv)
-    command_line.run(main, words=_WORDS)

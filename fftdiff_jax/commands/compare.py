@@ -1,6 +1,6 @@
 r"""Trains recipes side by side and compares them: one table, one figure.
 
-    python -m experiments.compare --recipes=quickstart,original_recipe --output=comparison \
+    fftdiff-jax compare --recipes=quickstart,original_recipe --output=comparison \
         --config.training.steps=500 --seeds=0,1 --steps=1,4 --draws=4
 
 A recipe is a configuration file, or one entry of a file that defines get_sweep() -> {name: Config}
@@ -10,7 +10,7 @@ step is timed first, and its number of steps follows. What is trained is kept, a
 scored of it in all the ways that are asked for; another --limit or --crop wants another --output.
 --checkpoints adds weights that are there already, in every way of sampling, without training:
 
-    python -m experiments.compare --checkpoints=pretrained --manifest=rain800.csv \
+    fftdiff-jax compare --checkpoints=pretrained --manifest=rain800.csv \
         --output=ways --steps=1,2,4 --noise_scales=0.5,1 --draws=8
 
 --redraw makes table and figure anew from results.json.
@@ -21,14 +21,13 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line, config_flags
+from fftdiff_jax.commands import config_flags, shared
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 
@@ -44,7 +43,7 @@ _CHECKPOINTS = flags.DEFINE_list(
     "checkpoints", [], "weights to score as they are: runs, files, or 'pretrained'"
 )
 _MANIFEST = flags.DEFINE_string("manifest", None, "the CSV whose val pairs score --checkpoints")
-_OUTPUT = flags.DEFINE_string("output", None, "folder for runs, results.json, table.md, figure.png")
+_OUTPUT = shared.define_output("folder for runs, results.json, table.md, figure.png")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "training seeds, each one a run")
 _STEPS = flags.DEFINE_list("steps", ["1"], "step counts to sample with")
 _DRAWS = flags.DEFINE_integer("draws", 1, "draws a crop, of all step counts above 1", lower_bound=1)
@@ -54,31 +53,26 @@ _CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_boun
 _MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")
 _REDRAW = flags.DEFINE_bool("redraw", False, "only draw from results.json again")
 _PROGRESS = flags.DEFINE_bool("progress", True, "show progress bars")
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    "~/.cache/fftdiff_jax/xla",
-    "compiled programs are kept here between runs; empty: not at all",
-)
+_COMPILATION_CACHE = shared.define_compilation_cache()
 
 TIMED_STEPS = 30  # of a short run that tells how long a step takes
-_OVERRIDES: list[str] = []
 
 
-def main() -> int:
+def main(overrides: list[str]) -> int:
     """Trains, scores and draws what the flags describe."""
-    output = Path(command_line.require("output", _OUTPUT.value)).expanduser().absolute()
+    output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
     results = output / "results.json"
     rows = json.loads(results.read_text()) if results.exists() else []
     if not _REDRAW.value:
         seeds = [int(number) for number in _numbers("seeds", _SEEDS.value, least=0)]
         _ways()  # refuses what is no number before anything is trained
-        recipes = _recipes()
-        openers = {path: command_line.restorer_opener(_path(path)) for path in _CHECKPOINTS.value}
+        recipes = _recipes(overrides)
+        openers = {path: shared.restorer_opener(_path(path)) for path in _CHECKPOINTS.value}
         if not recipes and not openers:
             raise UserError("nothing to compare; give --recipes, --sweep or --checkpoints")
         print(f"comparing {', '.join([*recipes, *openers])} into {output}", flush=True)
-        command_line.prepare_jax(_COMPILATION_CACHE.value)
-        command_line.share_cores(*recipes.values())
+        shared.prepare_jax(_COMPILATION_CACHE.value)
+        shared.share_cores(*recipes.values())
         from fftdiff_jax.evaluation.models import distinct_names
 
         names = distinct_names(list(openers)) if openers else []
@@ -99,12 +93,12 @@ def main() -> int:
     return 0
 
 
-def _recipes() -> dict[str, Config]:
-    found = {Path(name).stem: config_flags.load_config(name, _OVERRIDES) for name in _RECIPES.value}
+def _recipes(overrides: list[str]) -> dict[str, Config]:
+    found = {Path(name).stem: config_flags.load_config(name, overrides) for name in _RECIPES.value}
     if _ONLY.value and not _SWEEP.value:
         raise UserError("--only picks recipes of a --sweep, and none is given")
     if _SWEEP.value:
-        sweep = config_flags.load_sweep(_SWEEP.value, _OVERRIDES)
+        sweep = config_flags.load_sweep(_SWEEP.value, overrides)
         for name in _ONLY.value:
             if name not in sweep:
                 near = difflib.get_close_matches(name, sweep, n=1)
@@ -132,7 +126,7 @@ def _score_checkpoint(name: str, restorer: Restorer) -> list[dict[str, Any]]:
     """Scores weights as they are, in every way of sampling."""
     from fftdiff_jax.method.unet import count_parameters
 
-    manifest = command_line.require("manifest", _MANIFEST.value)
+    manifest = shared.require("manifest", _MANIFEST.value)
     about = {
         "recipe": name,
         "seed": restorer.config.training.seed,
@@ -183,9 +177,7 @@ def _score(
     """A row for the rainy crops, and one for every way of sampling."""
     from fftdiff_jax.evaluation import screening
 
-    crops = screening.load_crops(
-        command_line.read_pairs(manifest, "val"), _CROP.value, _LIMIT.value
-    )
+    crops = screening.load_crops(shared.read_pairs(manifest, "val"), _CROP.value, _LIMIT.value)
     about = {**about, "crops": len(crops.clean)}
     rainy = screening.score_crops(crops.rainy.astype("float32") / 255, crops.clean)
     rows = [{**about, "recipe": "rainy", "steps": 0, "draws": 1, "noise_scale": 0.0, **rainy}]
@@ -300,8 +292,3 @@ def _draw(rows: list[dict[str, Any]], output: Path) -> None:
         comparison_figure(rows).savefig(temporary, dpi=130)
     print(table)
     print(output / "figure.png")
-
-
-if __name__ == "__main__":
-    sys.argv, _OVERRIDES[:] = config_flags.split_overrides(sys.argv)
-    command_line.run(main)

@@ -13,7 +13,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 
-CONFIGS = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[1] / "recipes"
 
 
 def split_overrides(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -36,7 +36,7 @@ def load_config(path: str, overrides: list[str]) -> Config:
     """Runs a configuration file's get_config() and applies the overrides.
 
     Args:
-      path: a file, or the bare name of one in experiments/configs.
+      path: a file, or the bare name of one of fftdiff_jax/recipes.
       overrides: words like --config.training.steps=100.
 
     Raises:
@@ -114,10 +114,10 @@ def _assign(tree: dict[str, Any], names: list[str], text: str, word: str) -> Non
 
 def _read(path: str) -> Config:
     file = Path(path)
-    if not file.exists() and (CONFIGS / f"{file.stem}.py").exists():
-        file = CONFIGS / f"{file.stem}.py"
+    if not file.is_file() and (RECIPES / f"{file.stem}.py").exists():
+        file = RECIPES / f"{file.stem}.py"
     if not file.is_file():
-        known = ", ".join(sorted(p.stem for p in CONFIGS.glob("[a-z]*.py")))
+        known = ", ".join(sorted(p.stem for p in RECIPES.glob("[a-z]*.py")))
         near = difflib.get_close_matches(file.stem, known.split(", "), n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {known}"
         raise UserError(f"--config {path}: there is no such file; {hint}")

@@ -1,7 +1,7 @@
 """A page on which photos are dropped and come back without rain.
 
     pip install -e '.[demo]'
-    python -m experiments.demo --checkpoint=runs/mine
+    fftdiff-jax demo --checkpoint=runs/mine
 
 Open the address that it prints. It is served to this machine alone unless --host says otherwise,
 and needs no network. Ctrl-C ends it.
@@ -16,20 +16,16 @@ import socket
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.commands import shared
 from fftdiff_jax.errors import UserError
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, command_line.CHECKPOINT_HELP)
+_CHECKPOINT = shared.define_checkpoint()
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "address to serve on; 0.0.0.0: to the network")
 _PORT = flags.DEFINE_integer("port", 7860, "port to serve on", lower_bound=1, upper_bound=65535)
 _MEGABYTES = flags.DEFINE_float("max_megabytes", 20, "largest file", lower_bound=0.1)
 _MEGAPIXELS = flags.DEFINE_float("max_megapixels", 4, "largest photo", lower_bound=0.01)
 _WAITING = flags.DEFINE_integer("max_waiting", 16, "photos that may wait in line", lower_bound=1)
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    "~/.cache/fftdiff_jax/xla",
-    "compiled programs are kept here between runs; empty: not at all",
-)
+_COMPILATION_CACHE = shared.define_compilation_cache()
 
 
 def main() -> None:
@@ -38,9 +34,9 @@ def main() -> None:
         raise UserError("the page needs Gradio; pip install -e '.[demo]'")
     host, port = _HOST.value, _PORT.value
     _require_free(host, port)
-    opener = command_line.restorer_opener(_CHECKPOINT.value)
+    opener = shared.restorer_opener(_CHECKPOINT.value)
     print("opening the restorer and the page", flush=True)
-    command_line.prepare_jax(_COMPILATION_CACHE.value)
+    shared.prepare_jax(_COMPILATION_CACHE.value)
     restorer = opener()
     # Gradio would tell its makers about every start, and asks a server for news.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -71,7 +67,3 @@ def _require_free(host: str, port: int) -> None:
             f"--host={host} --port={port}: {(error.strerror or str(error)).lower()}; "
             "choose another --port"
         ) from error
-
-
-if __name__ == "__main__":
-    command_line.run(main)

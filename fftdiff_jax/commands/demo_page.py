@@ -1,4 +1,4 @@
-"""The page of experiments.demo, in Gradio. Importing it takes seconds."""
+"""The page of the demo, in Gradio. Importing it takes seconds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from fftdiff_jax.commands.command_line import explain, read_pairs
+from fftdiff_jax.commands.command_line import explain
+from fftdiff_jax.commands.shared import read_pairs
 from fftdiff_jax.data.images import load_photo_file, photo_size, save_photo
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore import notebook
@@ -131,7 +132,7 @@ class Page:
         if pixels > self._limits.megapixels:
             raise UserError(
                 f"the photo has {pixels:.2g} megapixels; this page takes "
-                f"{self._limits.megapixels:g}; shrink it, or use experiments.restore, which has "
+                f"{self._limits.megapixels:g}; shrink it, or use fftdiff-jax, which has "
                 "no such limit"
             )
 

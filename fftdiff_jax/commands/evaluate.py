@@ -1,6 +1,6 @@
 """Restores every pair of a manifest and scores it as the deraining papers do.
 
-    python -m experiments.evaluate --checkpoint=runs/mine --manifest=pairs.csv --output=scores
+    fftdiff-jax evaluate --checkpoint=runs/mine --manifest=pairs.csv --output=scores
 
 Writes metrics.csv (one row a photo), summary.json, before_after.png, report.html and the restored
 photos. The same command again goes on where it stopped. Several step counts (--steps=1,4,20) or
@@ -16,36 +16,25 @@ from pathlib import Path
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.commands import shared
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, command_line.CHECKPOINT_HELP)
+_CHECKPOINT = shared.define_checkpoint()
 _COMPARE = flags.DEFINE_list("compare", [], "further checkpoints for the same table")
 _MANIFEST = flags.DEFINE_string("manifest", None, "the CSV of pairs, or 'embedded'")
 _SPLIT = flags.DEFINE_string(
     "split", None, "rows of this split only, or 'all'; left out: val, else test, else all"
 )
-_OUTPUT = flags.DEFINE_string("output", None, "folder for the results; made when missing")
+_OUTPUT = shared.define_output("folder for the results; made when missing")
 _STEPS = flags.DEFINE_list(
     "steps", [], "network evaluations a draw, or several: 1,4,20; left out: the weights' own (1)"
 )
 _DRAWS = flags.DEFINE_integer(
     "draws", None, "draws whose mean is scored, 2 or more calibrate; left out: the weights' own (1)"
 )
-_MIRROR = flags.DEFINE_bool(
-    "mirror",
-    None,
-    "the first estimate is the mean of two, one of the photo mirrored: better, in twice the time; "
-    "left out: the weights' own (those in the box: yes)",
-)
-_NOISE_SCALE = flags.DEFINE_float(
-    "noise_scale",
-    None,
-    "of the noise in draws of several steps: 1 draws, 0 is the photo of one step",
-    0.0,
-    1.0,
-)
+_MIRROR = shared.define_mirror()
+_NOISE_SCALE = shared.define_noise_scale()
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many pairs; 0: all", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
 _LPIPS = flags.DEFINE_bool("lpips", True, "measure LPIPS too")
@@ -58,24 +47,20 @@ _RESTART = flags.DEFINE_bool("restart", False, "discard what --output holds")
 _PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
 _INDEX = flags.DEFINE_integer("process_index", None, "which process this is, from 0")
 _COUNT = flags.DEFINE_integer("process_count", None, "how many processes share the work")
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    "~/.cache/fftdiff_jax/xla",
-    "compiled programs are kept here between runs; empty: not at all",
-)
+_COMPILATION_CACHE = shared.define_compilation_cache()
 
 
 def main() -> int:
     """Evaluates what the flags describe."""
-    openers = [command_line.restorer_opener(path) for path in (_CHECKPOINT.value, *_COMPARE.value)]
-    manifest_path = command_line.require("manifest", _MANIFEST.value)
-    output = Path(command_line.require("output", _OUTPUT.value)).expanduser()
+    openers = [shared.restorer_opener(path) for path in (_CHECKPOINT.value, *_COMPARE.value)]
+    manifest_path = shared.require("manifest", _MANIFEST.value)
+    output = Path(shared.require("output", _OUTPUT.value)).expanduser()
     steps: list[int | None] = [_whole_number("--steps", word) for word in _STEPS.value]
     index, count = _share()
     manifest = _read_manifest(manifest_path, _SPLIT.value)
     pairs = min(len(manifest), _LIMIT.value or len(manifest))
     print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
-    command_line.prepare_jax(_COMPILATION_CACHE.value)
+    shared.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.evaluation.models import Model, evaluate_models
 
     asked = {"noise_scale": _NOISE_SCALE.value, "mirror": _MIRROR.value}
@@ -112,7 +97,7 @@ def main() -> int:
 
 
 def _read_manifest(path: str, split: str | None) -> Manifest:
-    whole = command_line.read_pairs(path)
+    whole = shared.read_pairs(path)
     if split == "all" or not whole.has_splits:
         if split not in (None, "all"):
             raise UserError(f"{whole.path}: has no column split; leave --split out")
@@ -149,7 +134,3 @@ def _whole_number(flag: str, word: str) -> int:
     if value < 1:
         raise UserError(f"{flag}={word}: expected a whole number from 1, or several: 1,4,20")
     return value
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -1,7 +1,7 @@
 """Draws what the model works on: a pair, its spectra, the noise, a draw on its way, rain itself.
 
-    python -m experiments.inspect_spectra --manifest=embedded --index=0 --output=pair.png
-    python -m experiments.inspect_spectra --figure=all --checkpoint=runs/mine --output=figures
+    fftdiff-jax inspect --manifest=embedded --index=0 --output=pair.png
+    fftdiff-jax inspect --figure=all --checkpoint=runs/mine --output=figures
 
 Figures:
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.commands import shared
 from fftdiff_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -39,32 +39,28 @@ _TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _MANIFEST = flags.DEFINE_string("manifest", "embedded", "the CSV of pairs, or 'embedded'")
 _SPLIT = flags.DEFINE_string("split", None, "count rows of this split only")
 _INDEX = flags.DEFINE_integer("index", 0, "which pair, counted from 0", lower_bound=0)
-_OUTPUT = flags.DEFINE_string("output", None, "the figure's file (.png, .pdf, .svg), or a folder")
+_OUTPUT = shared.define_output("the figure's file (.png, .pdf, .svg), or a folder")
 _FIGURE = flags.DEFINE_enum("figure", "pair", [*_FIGURES, "all"], "what to draw")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, command_line.CHECKPOINT_HELP)
+_CHECKPOINT = shared.define_checkpoint()
 _STEPS = flags.DEFINE_integer("steps", 4, "network evaluations a draw", lower_bound=1)
 _DRAWS = flags.DEFINE_integer("draws", 8, "draws whose spread is shown", lower_bound=2)
 _SEED = flags.DEFINE_integer("seed", 0, "of all noise", lower_bound=0)
 _LIMIT = flags.DEFINE_integer("limit", 200, "rain: the first so many pairs; 0: all", lower_bound=0)
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    "~/.cache/fftdiff_jax/xla",
-    "compiled programs are kept here between runs; empty: not at all",
-)
+_COMPILATION_CACHE = shared.define_compilation_cache()
 
 
 def main() -> int:
     """Draws the figures that the flags name."""
     wanted = _FIGURES if _FIGURE.value == "all" else (_FIGURE.value,)
-    output = command_line.require_writable("output", command_line.require("output", _OUTPUT.value))
+    output = shared.require_writable("output", shared.require("output", _OUTPUT.value))
     into_folder = output.is_dir() or not output.suffix
     if not into_folder and len(wanted) > 1:
         raise UserError(f"--output={_OUTPUT.value}: --figure=all makes several; give a folder")
     if not into_folder and output.suffix.lower() not in _FORMATS:
         known = ", ".join(_FORMATS)
         raise UserError(f"--output={_OUTPUT.value}: the name must end in {known}, or be a folder")
-    opener = command_line.restorer_opener(_CHECKPOINT.value)
-    manifest = command_line.read_pairs(_MANIFEST.value, _SPLIT.value)
+    opener = shared.restorer_opener(_CHECKPOINT.value)
+    manifest = shared.read_pairs(_MANIFEST.value, _SPLIT.value)
     rows = [row for row in manifest if row.rainy]
     if _INDEX.value >= len(rows):
         raise UserError(f"--index={_INDEX.value}: {manifest.path} has {len(rows)} pairs, from 0")
@@ -73,7 +69,7 @@ def main() -> int:
     pair = load_pair(manifest, rows[_INDEX.value])
     print(f"{Path(pair.rainy_path).name}: {_facts(pair.clean, pair.rainy)}", flush=True)
     if wanted != ("pair",):
-        command_line.prepare_jax(_COMPILATION_CACHE.value)
+        shared.prepare_jax(_COMPILATION_CACHE.value)
     restorer = None
     if set(wanted) & set(_WITH_MODEL):
         restorer = opener()
@@ -161,7 +157,3 @@ def _error(pair: Any, restorer: Restorer) -> Figure:
     numbers = {"draws": _DRAWS.value, "steps": _STEPS.value, "seed": _SEED.value}
     draws = restorer.sample_float(pair.rainy, **numbers)
     return figures.error_by_frequency(*inspection.errors(pair.clean, pair.rainy, draws))
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -1,6 +1,6 @@
 """Packs a run's best weights and their configuration into one small file.
 
-    python -m experiments.pack --checkpoint=runs/mine --output=mine.safetensors
+    fftdiff-jax pack --checkpoint=runs/mine --output=mine.safetensors
 
 The file restores photos wherever a checkpoint would: --checkpoint=mine.safetensors. It holds the
 averaged weights in half precision, no optimiser, no pickle, and none of your folders' names.
@@ -10,35 +10,32 @@ averaged weights in half precision, no optimiser, no pickle, and none of your fo
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line, config_flags
+from fftdiff_jax.commands import config_flags, shared
 from fftdiff_jax.errors import UserError
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
-_OUTPUT = flags.DEFINE_string("output", None, "the file, NAME.safetensors")
+_OUTPUT = shared.define_output("the file, NAME.safetensors")
 _NOTE = flags.DEFINE_string("note", "", "a line on where the weights come from")
 _DTYPE = flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "of the numbers in it")
 
-_OVERRIDES: list[str] = []
 
-
-def main() -> int:
+def main(overrides: list[str]) -> int:
     """Packs what the flags name."""
-    checkpoint = command_line.require("checkpoint", _CHECKPOINT.value)
-    output = Path(command_line.require("output", _OUTPUT.value)).expanduser()
+    checkpoint = shared.require("checkpoint", _CHECKPOINT.value)
+    output = Path(shared.require("output", _OUTPUT.value)).expanduser()
     if output.suffix != ".safetensors":
         raise UserError(f"--output {output}: its name must end in .safetensors")
     print(f"packing {checkpoint}", flush=True)
-    command_line.prepare_jax("")
+    shared.prepare_jax("")
     from fftdiff_jax.restore.open_weights import load_weights
     from fftdiff_jax.restore.weights import save_weights
 
     params, config, step = load_weights(checkpoint)
-    sampling = config_flags.override(config, _OVERRIDES).sampling
+    sampling = config_flags.override(config, overrides).sampling
     # A folder of this machine means nothing elsewhere, and may say too much.
     data = dataclasses.replace(
         config.data, manifest=Path(config.data.manifest).name, cache_dir="", shards_dir=""
@@ -50,8 +47,3 @@ def main() -> int:
     save_weights(output, params, config, _NOTE.value or f"step {step}", _DTYPE.value)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, step {step}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.argv, _OVERRIDES[:] = config_flags.split_overrides(sys.argv)
-    command_line.run(main)

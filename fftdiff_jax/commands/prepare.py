@@ -1,7 +1,7 @@
 """Makes a manifest of a data set of rain, and what can be made from a manifest.
 
-  python -m experiments.prepare --layout=rain1400 --root=DIR --output=FILE.csv
-  python -m experiments.prepare --output=FILE.csv --tfds --statistics --export_spectra
+  fftdiff-jax prepare --layout=rain1400 --root=DIR --output=FILE.csv
+  fftdiff-jax prepare --output=FILE.csv --tfds --statistics --export_spectra
 
 With --root the data set below it is searched for pairs, every pair is checked, and FILE.csv is
 written with a split by scene. Without --root an existing FILE.csv is taken. Layouts:
@@ -20,13 +20,13 @@ from pathlib import Path
 
 from absl import flags
 
-from fftdiff_jax.commands.command_line import require, run
+from fftdiff_jax.commands import shared
 
 _LAYOUTS = ["rain800", "rain1400", "rain100", "folders", "regex"]
 
 LAYOUT = flags.DEFINE_enum("layout", None, _LAYOUTS, "How the data set lies on disk.")
 ROOT = flags.DEFINE_string("root", None, "Folder of the data set.")
-OUTPUT = flags.DEFINE_string("output", None, "The manifest: written with --root, else read.")
+OUTPUT = shared.define_output("The manifest: written with --root, else read.")
 CLEAN = flags.DEFINE_string("clean", "", "folders: folder of clean photos. regex: a template.")
 RAINY = flags.DEFINE_string("rainy", "", "folders: folder of rainy photos. regex: an expression.")
 SWAP = flags.DEFINE_bool("swap", False, "rain800: the right half is the clean one.")
@@ -49,7 +49,7 @@ flags.DEFINE_alias("export-spectra", "export_spectra")
 def main() -> None:
     from fftdiff_jax.errors import UserError
 
-    output = require("output", OUTPUT.value)
+    output = shared.require("output", OUTPUT.value)
     if ROOT.value is not None:
         _prepare(ROOT.value, output)
     elif not (TFDS.value or SPECTRA.value or STATISTICS.value):
@@ -132,7 +132,3 @@ def _prepare(root: str, output: str) -> None:
         megabytes = sum(path.stat().st_size for path in halves.rglob("*.png")) / 1e6
         print(f"photos: {halves} (the halves of each picture, {megabytes:.0f} MB)")
     print(f"manifest: {report.manifest} ({report.pairs} pairs)")
-
-
-if __name__ == "__main__":
-    run(main)

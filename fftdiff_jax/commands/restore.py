@@ -1,6 +1,8 @@
 """Removes rain from photos.
 
-    python -m experiments.restore --checkpoint=runs/mine --input=PHOTO_OR_FOLDER --output=restored
+    fftdiff-jax photo.jpg                      into restored/photo.jpg
+    fftdiff-jax photos 'more/*.jpg' -o out     folders and patterns, into out/
+    fftdiff-jax --checkpoint=runs/mine photos
 
 A folder is searched with all its subfolders; names, sizes and formats stay. The input is never
 written to. A photo that cannot be restored is named at the end, and the exit code is 1.
@@ -8,19 +10,23 @@ written to. A photo that cannot be restored is named at the end, and the exit co
 
 from __future__ import annotations
 
+import collections
 from pathlib import Path
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.commands import shared
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore import folders
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, command_line.CHECKPOINT_HELP)
+_CHECKPOINT = shared.define_checkpoint()
 _INPUT = flags.DEFINE_string(
-    "input", None, "a photo, a folder of photos, or a pattern like 'a/*.jpg'"
+    "input",
+    None,
+    "a photo, a folder of photos, or a pattern like 'a/*.jpg'; what is no flag is one too",
+    short_name="i",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "folder for the restored photos; made when missing")
+_OUTPUT = shared.define_output("folder for the restored photos; made when missing", "restored")
 _STEPS = flags.DEFINE_integer(
     "steps",
     None,
@@ -34,19 +40,8 @@ _DRAWS = flags.DEFINE_integer(
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
-_MIRROR = flags.DEFINE_bool(
-    "mirror",
-    None,
-    "the first estimate is the mean of two, one of the photo mirrored: better, in twice the time; "
-    "left out: the weights' own (those in the box: yes)",
-)
-_NOISE_SCALE = flags.DEFINE_float(
-    "noise_scale",
-    None,
-    "of the noise in draws of several steps: 1 draws, 0 is the photo of one step",
-    0.0,
-    1.0,
-)
+_MIRROR = shared.define_mirror()
+_NOISE_SCALE = shared.define_noise_scale()
 _UNCERTAINTY = flags.DEFINE_bool(
     "uncertainty",
     False,
@@ -57,25 +52,23 @@ _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "leave photos alone that are in --output already"
 )
 _PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    "~/.cache/fftdiff_jax/xla",
-    "compiled programs are kept here between runs; empty: not at all",
-)
+_COMPILATION_CACHE = shared.define_compilation_cache()
 
 
-def main() -> int:
-    """Restores what the flags name; 1 when a photo could not be."""
-    open_restorer = command_line.restorer_opener(_CHECKPOINT.value)
-    pattern = command_line.require("input", _INPUT.value)
-    output = Path(command_line.require("output", _OUTPUT.value)).expanduser().absolute()
+def main(words: list[str]) -> int:
+    """Restores what the words and --input name; 1 when a photo could not be."""
+    open_restorer = shared.restorer_opener(_CHECKPOINT.value)
+    patterns = [_INPUT.value, *words] if _INPUT.value else words
+    if not patterns:
+        raise UserError("no photo is named; fftdiff-jax PHOTO_OR_FOLDER (see --help)")
+    output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
     if _UNCERTAINTY.value and _DRAWS.value == 1:
         raise UserError("--uncertainty is the spread of several draws; give --draws=2 or more")
     if _UNCERTAINTY.value and _STEPS.value == 1:
         raise UserError("--uncertainty: one step draws nothing; give --steps=4, or at least 2")
     if _UNCERTAINTY.value and _NOISE_SCALE.value == 0:
         raise UserError("--uncertainty: with --noise_scale=0 every draw is the same photo")
-    planned = folders.plan(pattern, output, maps=_UNCERTAINTY.value, keep=_SKIP_EXISTING.value)
+    planned = _plan(patterns, output)
     waiting = [job for job in planned if not (_SKIP_EXISTING.value and _is_there(job))]
     if len(waiting) < len(planned):
         print(f"{len(planned) - len(waiting)} are there already")
@@ -83,7 +76,7 @@ def main() -> int:
         print(f"nothing is left to restore into {output}")
         return 0
     print(f"restoring {folders.photos(len(waiting))} into {output}", flush=True)
-    command_line.prepare_jax(_COMPILATION_CACHE.value)
+    shared.prepare_jax(_COMPILATION_CACHE.value)
     from tqdm import tqdm
 
     restorer = open_restorer()
@@ -99,7 +92,7 @@ def main() -> int:
         folders.until_interrupted(waiting),
         total=len(waiting),
         unit="photo",
-        disable=not _PROGRESS.value,
+        disable=None if _PROGRESS.value else True,  # None: where nobody looks at a terminal
     )
     try:
         for job in bar:
@@ -126,9 +119,18 @@ def main() -> int:
     return 1 if refused else 0
 
 
+def _plan(patterns: list[str], output: Path) -> list[folders.Job]:
+    """What is restored to where, of all patterns; `UserError` where two would share a place."""
+    maps, keep = _UNCERTAINTY.value, _SKIP_EXISTING.value
+    jobs = [job for p in patterns for job in folders.plan(p, output, maps=maps, keep=keep)]
+    jobs = list(dict.fromkeys(jobs))
+    folders.require_own_targets(jobs)
+    places = [job.target for job in jobs] + [job.spread for job in jobs if maps]
+    twice = [place for place, count in collections.Counter(places).items() if count > 1]
+    if twice:
+        raise UserError(f"two photos would share {twice[0]}; restore them into two folders")
+    return jobs
+
+
 def _is_there(job: folders.Job) -> bool:
     return job.target.exists() and (job.spread.exists() or not _UNCERTAINTY.value)
-
-
-if __name__ == "__main__":
-    command_line.run(main)

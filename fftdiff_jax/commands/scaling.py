@@ -1,8 +1,8 @@
 """Estimates images a second and hours on 1 to 16 A40s, from the program and published rates.
 
-    python -m experiments.scaling --config=experiments/configs/rain1400_gpu.py
+    fftdiff-jax scaling --config=rain1400_gpu
 
-It is arithmetic, as fftdiff_jax/training/scaling.py says, printed as a table. With --step_seconds,
+It is arithmetic, as benchmarks/scaling.py says, printed as a table. With --step_seconds,
 a step time measured on one GPU, it scales that instead. With --measure it measures a step on the
 device at hand, and an A40 is taken to reach the same share of its own rate.
 """
@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line, config_flags
+from fftdiff_jax.commands import config_flags, shared
 from fftdiff_jax.errors import UserError
 
 _CONFIG = flags.DEFINE_string("config", "rain1400_gpu", "the experiment")
@@ -25,18 +24,16 @@ _STEP_SECONDS = flags.DEFINE_float("step_seconds", None, "of the global batch, o
 _MEASURE = flags.DEFINE_bool("measure", False, "measure a step here (minutes on a CPU)")
 _PAIRS = flags.DEFINE_integer("pairs", 12_600, "training pairs; Rain1400 has 12,600", lower_bound=1)
 
-_OVERRIDES: list[str] = []
 
-
-def main() -> int:
+def main(overrides: list[str]) -> int:
     """Prints the table."""
     gpus = [int(word) for word in _GPUS.value if word.isdigit() and int(word) > 0]
     if len(gpus) != len(_GPUS.value) or not gpus:
         raise UserError(f"--gpus: {','.join(_GPUS.value)!r} are not whole numbers of at least 1")
     if not _MEASURE.value:
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    config = config_flags.load_config(_CONFIG.value, _OVERRIDES)
-    command_line.prepare_jax("")
+    config = config_flags.load_config(_CONFIG.value, overrides)
+    shared.prepare_jax("")
     from fftdiff_jax.commands.benchmarks.scaling import (
         Rates,
         Work,
@@ -94,8 +91,3 @@ def main() -> int:
 def _range(low: float, high: float) -> str:
     texts = [f"{value:.3g}" if value < 1000 else f"{value:.0f}" for value in (low, high)]
     return texts[0] if texts[0] == texts[1] else " to ".join(texts)
-
-
-if __name__ == "__main__":
-    sys.argv, _OVERRIDES[:] = config_flags.split_overrides(sys.argv)
-    command_line.run(main)

@@ -1,6 +1,6 @@
 """Trains a restorer, or goes on where a run stopped.
 
-    python -m experiments.train --config=experiments/configs/quickstart.py --workdir=runs/quickstart
+    fftdiff-jax train --config=quickstart --workdir=runs/quickstart
 
 Any field of the configuration can be set: --config.training.steps=2000. The same command again
 resumes the run in --workdir. A finished run holds summary.json and before_after.png.
@@ -16,18 +16,14 @@ from typing import Any, NoReturn
 
 from absl import flags
 
-from fftdiff_jax.commands import command_line, config_flags
+from fftdiff_jax.commands import config_flags, shared
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.cluster.signals import Interrupted, Preemption
 
-_CONFIG = flags.DEFINE_string("config", None, "a file of experiments/configs, or its bare name")
+_CONFIG = flags.DEFINE_string("config", None, "a recipe's name, or a file of yours")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder; made when missing")
 _PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
-_COMPILATION_CACHE = flags.DEFINE_string(
-    "compilation_cache",
-    "~/.cache/fftdiff_jax/xla",
-    "compiled programs are kept here between runs; empty: not at all",
-)
+_COMPILATION_CACHE = shared.define_compilation_cache()
 
 _PROCESS_TIMEOUT = flags.DEFINE_integer(
     "process_timeout", 300, "seconds to wait for the other processes of a Slurm step", lower_bound=1
@@ -43,24 +39,22 @@ _CPU_DEVICES = flags.DEFINE_integer(
     lower_bound=0,
 )
 
-_OVERRIDES: list[str] = []
-
 
 def _say(line: str) -> None:
     print(f"\n{line}", file=sys.stderr, flush=True)
 
 
-def main() -> int:
+def main(overrides: list[str]) -> int:
     """Runs the training that the flags describe; exit codes: see docs/reliability.md."""
     # From here on a signal is heard, also while JAX is being imported and while it compiles.
     with Preemption(_say) as stop:
-        workdir = Path(command_line.require("workdir", _WORKDIR.value))
-        config = config_flags.load_config(command_line.require("config", _CONFIG.value), _OVERRIDES)
+        workdir = Path(shared.require("workdir", _WORKDIR.value))
+        config = config_flags.load_config(shared.require("config", _CONFIG.value), overrides)
         # Before JAX, which takes seconds to start; of several processes, the first one says it.
         if os.environ.get("SLURM_PROCID", "0") == "0":
             print(f"training {config.training.steps} steps into {workdir}", flush=True)
-        command_line.prepare_jax(_COMPILATION_CACHE.value)
-        command_line.share_cores(config, devices=_CPU_DEVICES.value)
+        shared.prepare_jax(_COMPILATION_CACHE.value)
+        shared.share_cores(config, devices=_CPU_DEVICES.value)
         from fftdiff_jax.training.cluster import processes
         from fftdiff_jax.training.loop import train
 
@@ -97,11 +91,11 @@ def _report(workdir: Path, summary: dict[str, Any] | None) -> None:
             f"{restored['psnr_y'] - rainy['psnr_y']:+.2f} dB)"
         )
         print(f"before and after: {workdir / 'before_after.png'}")
-    python = command_line.this_python()
+    python = shared.this_python()
     print(
         "restore your own photos with these weights:\n"
-        f"  {python} -m experiments.restore --checkpoint={workdir} --input=PHOTO_OR_FOLDER "
-        f"--output={workdir / 'restored'}\n"
+        f"  {python} -m fftdiff_jax --checkpoint={workdir} --output={workdir / 'restored'} "
+        "PHOTO_OR_FOLDER\n"
         "or with those in the box, which were trained for hours:\n"
         f"  {python} -m fftdiff_jax PHOTO_OR_FOLDER"
     )
@@ -126,8 +120,3 @@ def _leave(error: Exception, place: Any, processes: Any) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
-
-
-if __name__ == "__main__":
-    sys.argv, _OVERRIDES[:] = config_flags.split_overrides(sys.argv)
-    command_line.run(main)

@@ -1,7 +1,7 @@
 """Draws rain of a kind that no training has seen onto clean photos, to test how weights generalise.
 
-    python -m experiments.unseen_rain --manifest=rain800.csv --output=unseen
-    python -m experiments.evaluate --manifest=unseen/pairs.csv --output=scores
+    fftdiff-jax unseen_rain --manifest=rain800.csv --output=unseen
+    fftdiff-jax evaluate --manifest=unseen/pairs.csv --output=scores
 
 Training renders rain as blurred impulses or cut noise (fftdiff_jax/data/rain.py). Here streaks are
 drawn one by one as straight strokes that taper in two steps, each with its own opacity and lean,
@@ -18,13 +18,13 @@ import numpy as np
 from absl import flags
 from jaxtyping import UInt8
 
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.commands import shared
 from fftdiff_jax.data.images import load_photo, save_png
 from fftdiff_jax.data.manifest import write_manifest
 
 _MANIFEST = flags.DEFINE_string("manifest", None, "whose clean photos are rained on; or 'embedded'")
 _SPLIT = flags.DEFINE_string("split", "val", "rows of this split only, or 'all'")
-_OUTPUT = flags.DEFINE_string("output", None, "folder for the photos and pairs.csv")
+_OUTPUT = shared.define_output("folder for the photos and pairs.csv")
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many photos; 0: all", lower_bound=0)
 _SIDE = flags.DEFINE_integer("side", 512, "photos are cut down to so many pixels", lower_bound=32)
 
@@ -36,8 +36,8 @@ KINDS = {"light": (8, (10, 40), (0.7, 1.6), 1), "heavy": (45, (15, 60), (0.8, 2.
 def main() -> int:
     """Draws what the flags describe."""
     split = None if _SPLIT.value == "all" else _SPLIT.value
-    manifest = command_line.read_pairs(command_line.require("manifest", _MANIFEST.value), split)
-    output = Path(command_line.require("output", _OUTPUT.value)).expanduser().absolute()
+    manifest = shared.read_pairs(shared.require("manifest", _MANIFEST.value), split)
+    output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
     photos = list(dict.fromkeys(row.clean for row in manifest.rows))[: _LIMIT.value or None]
     print(f"rain of kinds {', '.join(KINDS)} on {len(photos)} photos into {output}", flush=True)
     rows = []
@@ -85,7 +85,3 @@ def draw_rain(
 def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h w 3"]:
     top, left = (max(0, (length - side) // 2) for length in photo.shape[:2])
     return photo[top : top + side, left : left + side]
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -247,7 +247,7 @@ def test_a_killed_restoration_leaves_whole_photos_and_goes_on(tmp_path, checkpoi
         assert path.read_bytes() == done.get(path.name, path.read_bytes())
 
 
-@pytest.mark.parametrize("command", ["experiments.restore --input=a.png", "fftdiff_jax a.png"])
+@pytest.mark.parametrize("command", ["experiments.restore -i a.png", "fftdiff_jax a.png"])
 def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, command):
     photo = data.coffee()[:90, :120]
     Image.fromarray(photo).save(tmp_path / "a.png")

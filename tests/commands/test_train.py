@@ -56,7 +56,7 @@ def test_a_run_leaves_what_it_promises(finished):
     assert any(p.name.startswith("events") for p in workdir.iterdir())
     assert f"{summary['restored']['psnr_y']:.2f} dB" in result.stdout
     assert "before_after.png" in result.stdout
-    assert "experiments.restore" in result.stdout
+    assert "-m fftdiff_jax --checkpoint=run" in result.stdout
     # Nothing half-written is left behind.
     assert not [p for p in workdir.rglob("*") if "tmp" in p.name or p.name.startswith(".")]
 

@@ -29,7 +29,7 @@ def get_config():
 
 
 def measure_startup(config: Config, repeats: int) -> dict[str, Any]:
-    """Starts `experiments.train` with empty caches, then again with those that this filled.
+    """Starts `fftdiff-jax train` with empty caches, then again with those that this filled.
 
     The caches are those of compiled programs and of decoded and embedded photos. Python's own
     compiled files and the system's file cache are warm both times.
@@ -61,13 +61,7 @@ def _seconds_to_first_step(config: Config, folder: Path, name: str) -> float:
     workdir = folder / name
     root = str(Path(__file__).parents[3])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    command = [
-        sys.executable,
-        "-m",
-        "fftdiff_jax.commands.train",
-        f"--config={file}",
-        "--noprogress",
-    ]
+    command = [sys.executable, "-m", "fftdiff_jax", "train", f"--config={file}", "--noprogress"]
     start = time.perf_counter()
     with (folder / f"{name}.log").open("wb") as log:
         process = subprocess.Popen(

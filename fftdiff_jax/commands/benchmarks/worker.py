@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from fftdiff_jax import config as configuration
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.commands import shared
 from fftdiff_jax.errors import UserError
 
 # What measures each kind: a module of this package and a function of it.
@@ -23,7 +23,7 @@ MEASURES = {
     "sample": ("restoring", "measure_restoring"),
     "profile": ("profiling", "measure_profile"),
 }
-# Of these, the devices are those that `experiments.train` would have.
+# Of these, the devices are those that `fftdiff-jax train` would have.
 AS_IN_TRAINING = ("train", "data", "profile")
 
 
@@ -49,7 +49,7 @@ def _measure(request: dict[str, Any]) -> Any:
         return None
     config = configuration.from_dict(request["config"])
     if request["kind"] in AS_IN_TRAINING:
-        command_line.share_cores(config)
+        shared.share_cores(config)
     module, name = MEASURES[request["kind"]]
     measure = getattr(importlib.import_module(f"fftdiff_jax.commands.benchmarks.{module}"), name)
     return measure(config, **request["options"])

@@ -3,17 +3,18 @@
 import errno
 import importlib.util
 import os
+import subprocess
+import sys
 
 import jax
 import pytest
 
-from fftdiff_jax.commands import command_line
+from fftdiff_jax.__main__ import VERBS
+from fftdiff_jax.commands import command_line, shared
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.state import create_state
-from tests.commands import ROOT, refusal, run
-
-COMMANDS = ("train", "evaluate", "restore", "prepare", "inspect_spectra", "demo")
+from tests.commands import ROOT, environment, refusal, run
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +30,18 @@ def run_without_jax(folder, without_jax, command, *flags):
     return run(folder, command, *flags, PYTHONPATH=here)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_imports_nothing_slow(tmp_path, without_jax, command):
-    for flag in ("--help", "-h"):
-        result = run_without_jax(tmp_path, without_jax, command, flag)
-        assert result.returncode == 0, result.stderr
-        assert f"python -m experiments.{command}" in result.stdout
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_imports_nothing_slow_and_is_the_same_in_a_checkout(tmp_path, without_jax, verb):
+    module = "inspect_spectra" if verb == "inspect" else verb
+    result = run_without_jax(tmp_path, without_jax, module, "-h")
+    assert result.returncode == 0, result.stderr
+    assert (
+        "fftdiff-jax photo.jpg" if verb == "restore" else f"fftdiff-jax {verb} "
+    ) in result.stdout
+    command = [sys.executable, "-m", "fftdiff_jax", verb, "--help"]
+    surroundings = environment(PYTHONPATH=os.pathsep.join([without_jax, str(ROOT)]))
+    again = subprocess.run(command, cwd=tmp_path, env=surroundings, capture_output=True, text=True)
+    assert again.stdout == result.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -68,9 +75,10 @@ def test_the_first_words_come_before_jax(tmp_path, without_jax, pairs_csv, comma
         ("restore", ["--zzz"], "known: --checkpoint, --input"),
         ("restore", ["--steps=many"], "--steps=many: expected a whole number"),
         ("restore", ["steps=3"], "did you mean --steps=3?"),
-        ("restore", ["a.png"], "did you mean --input=a.png?"),
-        ("restore", ["--input", "a.png", "b.png"], "a pattern in quotes"),
-        ("restore", ["x"], "unexpected argument 'x'; flags look like --name=value"),
+        ("restore", ["x"], "x: there is no such photo or folder"),
+        ("restore", [], "no photo is named"),
+        ("restore", ["-dash.png"], "comes after --: -- -dash.png"),
+        ("evaluate", ["x"], "unexpected argument 'x'; flags look like --name=value"),
         ("train", ["--confg=quickstart"], "did you mean --config?"),
         ("train", ["--config.steps=5"], "--config.sampling.steps or --config.training.steps?"),
         ("train", ["--config.trainin.steps", "5"], "did you mean --config.training.steps?"),
@@ -81,7 +89,7 @@ def test_the_first_words_come_before_jax(tmp_path, without_jax, pairs_csv, comma
     ],
 )
 def test_a_slip_is_answered_with_what_was_meant(tmp_path, without_jax, command, words, said):
-    for name in ("a.png", "b.png"):
+    for name in ("a.png", "-dash.png"):
         (tmp_path / name).touch()
     if command == "train" and "--confg" not in words[0]:
         words = ["--config=quickstart", "--workdir=run", *words]
@@ -101,6 +109,7 @@ def test_an_override_may_stand_beside_its_field(tmp_path, without_jax):
         (MemoryError(), "the machine's memory is full"),
         (OSError(errno.EACCES, "Permission denied", "/place"), "/place: permission denied; choose"),
         (OSError(errno.ENOSPC, "No space left on device"), "free some space"),
+        (ModuleNotFoundError("no", name="skimage.data"), "pip install 'fftdiff-jax[training]'"),
         (RuntimeError("Unable to initialize backend 'cuda': no driver"), "JAX_PLATFORMS=cpu"),
     ],
 )
@@ -116,41 +125,41 @@ def test_what_the_machine_lacks_is_one_line(error, said):
 
 def test_other_errors_are_shown_whole():
     assert command_line.explain(ValueError("a mistake of the program")) is None
+    assert command_line.explain(ModuleNotFoundError("no", name="fftdiff_jax.typo")) is None
     assert command_line.explain(OSError(errno.ENOENT, "No such file")) is None
 
 
 @pytest.mark.skipif(
-    any(importlib.util.find_spec(name) for name in command_line._CUDA_PLUGINS),
+    any(importlib.util.find_spec(name) for name in shared._CUDA_PLUGINS),
     reason="JAX has CUDA here",
 )
 class TestWithoutCuda:
     def test_asking_for_a_gpu_is_refused(self, tmp_path):
         words = ("--config=quickstart", "--workdir=run")
         line = refusal(run(tmp_path, "train", *words, JAX_PLATFORMS="cuda"))
-        assert "pip install -e '.[cuda]'" in line
+        assert "pip install 'fftdiff-jax[cuda]'" in line
 
     def test_an_unused_gpu_is_mentioned(self, tmp_path, monkeypatch, capsys):
         monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-        monkeypatch.setattr(command_line, "_NVIDIA_DRIVER", str(tmp_path / "version"))
-        command_line._look_for_gpu()
+        monkeypatch.setattr(shared, "_NVIDIA_DRIVER", str(tmp_path / "version"))
+        shared._look_for_gpu()
         assert capsys.readouterr().err == ""
         (tmp_path / "version").touch()
-        command_line._look_for_gpu()
+        shared._look_for_gpu()
         assert capsys.readouterr().err.startswith("note: there is an NVIDIA GPU")
 
 
 def test_a_place_is_checked_before_the_work(tmp_path):
     assert (
-        command_line.require_writable("output", str(tmp_path / "new" / "deep"))
-        == tmp_path / "new/deep"
+        shared.require_writable("output", str(tmp_path / "new" / "deep")) == tmp_path / "new/deep"
     )
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file, not a folder"):
-        command_line.require_writable("output", str(tmp_path / "file" / "x"))
+        shared.require_writable("output", str(tmp_path / "file" / "x"))
     if os.geteuid() != 0:  # root may write anywhere
         (tmp_path / "locked").mkdir(mode=0o500)
         with pytest.raises(UserError, match="no permission"):
-            command_line.require_writable("output", str(tmp_path / "locked" / "x"))
+            shared.require_writable("output", str(tmp_path / "locked" / "x"))
 
 
 @pytest.mark.slow
