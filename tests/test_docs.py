@@ -84,6 +84,8 @@ def test_commands_have_the_flags_that_are_written(page: Path):
     for form, verb, rest in re.findall(
         r"(python -m experiments\.|fftdiff-jax |python -m fftdiff_jax )([^\s`]+)([^\n`]*)", text
     ):
+        if verb == "VERB":
+            continue
         if form.endswith("experiments."):
             assert (ROOT / "experiments" / f"{verb}.py").exists(), f"{page.name}: {form}{verb}"
             verb = "inspect" if verb == "inspect_spectra" else verb
@@ -112,6 +114,7 @@ FILES = (
     "safetensors",
     "sh",
     "toml",
+    "txt",
 )
 ALIASES = {"np": "numpy", "jnp": "jax.numpy"}
 

@@ -1,6 +1,6 @@
 """A page on which photos are dropped and come back without rain.
 
-    pip install -e '.[demo]'
+    pip install 'fftdiff-jax[demo]'
     fftdiff-jax demo --checkpoint=runs/mine
 
 Open the address that it prints. It is served to this machine alone unless --host says otherwise,
@@ -31,7 +31,7 @@ _COMPILATION_CACHE = shared.define_compilation_cache()
 def main() -> None:
     """Serves the page until Ctrl-C."""
     if importlib.util.find_spec("gradio") is None:
-        raise UserError("the page needs Gradio; pip install -e '.[demo]'")
+        raise UserError("the page needs Gradio; pip install 'fftdiff-jax[demo]'")
     host, port = _HOST.value, _PORT.value
     _require_free(host, port)
     opener = shared.restorer_opener(_CHECKPOINT.value)

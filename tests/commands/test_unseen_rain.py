@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from experiments import unseen_rain
+from fftdiff_jax.commands import unseen_rain
 from fftdiff_jax.data.manifest import read_manifest
 from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.metrics.psnr_ssim import score_photos
