@@ -59,6 +59,23 @@ def test_the_sheet_shows_the_shapes_of_the_code():
     )
 
 
+@pytest.mark.slow
+def test_the_pages_of_the_interface_are_built_without_a_warning(tmp_path):
+    pytest.importorskip("pdoc", reason="pip install -e '.[dev]'")
+    result = subprocess.run(
+        [sys.executable, ROOT / "docs" / "write_api.py", tmp_path],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "warn" not in result.stderr.lower()
+    assert "Restorer" in (tmp_path / "fftdiff_jax.html").read_text(encoding="utf-8")
+    for name in ("restore/restorer", "method/spectra", "config"):
+        assert (tmp_path / "fftdiff_jax" / f"{name}.html").stat().st_size > 10_000
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path):
     text = page.read_text(encoding="utf-8")

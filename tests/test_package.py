@@ -159,25 +159,3 @@ def test_what_is_missing_is_one_line(installed, tmp_path, words, extra):
     assert line.startswith("error: ")
     assert line.endswith(f"pip install 'fftdiff-jax[{extra}]'")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.slow
-def test_the_page_of_the_interface_is_built_without_a_warning(tmp_path):
-    """From the docstrings, as CONTRIBUTING says. The verbs define flags, one of them a process."""
-    pytest.importorskip("pdoc", reason="pip install -e '.[dev]'")
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    command = re.search(r"`python (-m pdoc [^`]+)`", text)
-    assert command
-    words = command[1].replace("'", "").replace("build/api", str(tmp_path)).split()
-    result = subprocess.run(
-        [sys.executable, *words],
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr
-    assert not [line for line in result.stderr.splitlines() if "warn" in line.lower()]
-    for name in ("restore/restorer", "method/spectra", "config"):
-        assert (tmp_path / "fftdiff_jax" / f"{name}.html").stat().st_size > 10_000
