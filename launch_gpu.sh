@@ -71,7 +71,7 @@ if [ ! -x "$venv/bin/python" ] || [ -e "$venv/.unfinished" ]; then
       say "making $venv"
       mkdir -p "$venv" && touch "$venv/.unfinished"
       python3 -m venv "$venv"
-      "$venv/bin/python" -m pip install -q -e ".[${FFTDIFF_EXTRA:-cuda}]"
+      "$venv/bin/python" -m pip install -q -e ".[training,${FFTDIFF_EXTRA:-cuda}]"
       rm "$venv/.unfinished"
     fi
   ) 9> "$venv.lock"

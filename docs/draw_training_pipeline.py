@@ -21,8 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from experiments._cli import open_restorer, prepare_jax, read_pairs
-from experiments._config import load_config
+from fftdiff_jax.commands.config_flags import load_config
+from fftdiff_jax.commands.shared import open_restorer, prepare_jax, read_pairs
 from fftdiff_jax.config import Config
 from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.evaluation import inspection

@@ -14,8 +14,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from experiments import _config
 from fftdiff_jax import config as configuration
+from fftdiff_jax.commands import config_flags
 from fftdiff_jax.config import Config, Target
 from fftdiff_jax.files import write_text
 
@@ -72,7 +72,7 @@ def document() -> str:
             "| field | type | default | |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"
         )
     sections.append("## What each recipe sets\n\nEverything else has its default.\n")
-    for path in sorted(_config.CONFIGS.glob("[a-z]*.py")):
+    for path in sorted(config_flags.RECIPES.glob("[a-z]*.py")):
         sections.append(_recipe(path.stem))
     return "\n".join(sections)
 
@@ -116,7 +116,7 @@ def _kind(annotation: ast.expr) -> str:
 
 
 def _recipe(name: str) -> str:
-    config = _config.load_config(name, [])
+    config = config_flags.load_config(name, [])
     said = inspect.getdoc(_module(name)) or ""
     changed = _changes(configuration.to_dict(config), configuration.to_dict(Config()))
     rows = "\n".join(f"| `{path}` | `{value}` |" for path, value in changed)
@@ -126,7 +126,7 @@ def _recipe(name: str) -> str:
 def _module(name: str) -> Any:
     import importlib
 
-    return importlib.import_module(f"experiments.configs.{name}")
+    return importlib.import_module(f"fftdiff_jax.recipes.{name}")
 
 
 def _changes(

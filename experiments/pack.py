@@ -1,57 +1,6 @@
-"""Packs a run's best weights and their configuration into one small file.
+"""python -m experiments.pack, in a checkout: the command fftdiff-jax pack."""
 
-    python -m experiments.pack --checkpoint=runs/mine --output=mine.safetensors
-
-The file restores photos wherever a checkpoint would: --checkpoint=mine.safetensors. It holds the
-averaged weights in half precision, no optimiser, no pickle, and none of your folders' names.
---config.sampling.FIELD=VALUE sets how it restores by default.
-"""
-
-from __future__ import annotations
-
-import dataclasses
-import sys
-from pathlib import Path
-
-from absl import flags
-
-from experiments import _cli, _config
-from fftdiff_jax.errors import UserError
-
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "a run's folder, or one of its checkpoints")
-_OUTPUT = flags.DEFINE_string("output", None, "the file, NAME.safetensors")
-_NOTE = flags.DEFINE_string("note", "", "a line on where the weights come from")
-_DTYPE = flags.DEFINE_enum("dtype", "float16", ["float16", "float32"], "of the numbers in it")
-
-_OVERRIDES: list[str] = []
-
-
-def main() -> int:
-    """Packs what the flags name."""
-    checkpoint = _cli.require("checkpoint", _CHECKPOINT.value)
-    output = Path(_cli.require("output", _OUTPUT.value)).expanduser()
-    if output.suffix != ".safetensors":
-        raise UserError(f"--output {output}: its name must end in .safetensors")
-    print(f"packing {checkpoint}", flush=True)
-    _cli.prepare_jax("")
-    from fftdiff_jax.restore.open_weights import load_weights
-    from fftdiff_jax.restore.weights import save_weights
-
-    params, config, step = load_weights(checkpoint)
-    sampling = _config.override(config, _OVERRIDES).sampling
-    # A folder of this machine means nothing elsewhere, and may say too much.
-    data = dataclasses.replace(
-        config.data, manifest=Path(config.data.manifest).name, cache_dir="", shards_dir=""
-    )
-    training = dataclasses.replace(
-        config.training, initial_weights=Path(config.training.initial_weights).name
-    )
-    config = dataclasses.replace(config, data=data, training=training, sampling=sampling)
-    save_weights(output, params, config, _NOTE.value or f"step {step}", _DTYPE.value)
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, step {step}")
-    return 0
-
+from fftdiff_jax.__main__ import main
 
 if __name__ == "__main__":
-    sys.argv, _OVERRIDES[:] = _config.split_overrides(sys.argv)
-    _cli.run(main)
+    main("pack")

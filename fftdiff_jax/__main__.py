@@ -1,72 +1,75 @@
-"""Removes rain from photos with the weights in the box: python -m fftdiff_jax photo.jpg."""
+"""The command, as fftdiff-jax or as python -m fftdiff_jax.
+
+Nothing slow is imported here, and of the verbs only the one that runs.
+"""
 
 from __future__ import annotations
 
-import argparse
+import difflib
 import os
 import sys
-from pathlib import Path
+from typing import NoReturn
 
-from fftdiff_jax.errors import UserError
+DEFAULT = "restore"
+VERBS = {
+    "restore": "remove rain from photos; the default",
+    "train": "train a restorer, or go on where a run stopped",
+    "evaluate": "restore and score the pairs of a manifest, with a report",
+    "prepare": "make a manifest of a data set, and shards, spectra and statistics of it",
+    "demo": "serve a page on which photos are dropped",
+    "inspect": "draw a pair, its spectra, noise, draws and errors",
+    "compare": "train recipes side by side: one table, one figure",
+    "benchmark": "measure training, sampling, data and start-up",
+    "scaling": "estimate a recipe's hours on 1 to 16 GPUs",
+    "pack": "pack a run's weights into one small file",
+    "unseen_rain": "draw rain of another kind than training's onto clean photos",
+}
+HELP = """Removes rain from photos, and trains and evaluates what does.
 
-INTERRUPTED = 130  # exit code of Ctrl-C
+    fftdiff-jax photo.jpg                      into restored/photo.jpg
+    fftdiff-jax photos 'more/*.jpg' -o out     folders and patterns, into out/
+    fftdiff-jax train --config=quickstart --workdir=runs/quickstart
 
+Verbs (fftdiff-jax VERB -h lists the flags of each):
 
-def main(words: list[str] | None = None) -> int:
-    """Restores the photos that the words name; 1 when one could not be."""
-    parser = argparse.ArgumentParser(
-        prog="python -m fftdiff_jax",
-        description="Removes rain from photos. Names, sizes and formats stay; the originals too.",
-        epilog="More choices: python -m experiments.restore --help",
-    )
-    parser.add_argument("photos", nargs="+", help="photos, folders, or patterns in quotes")
-    parser.add_argument("--output", default="restored", help="folder for the results: restored/")
-    parser.add_argument(
-        "--skip_existing", action="store_true", help="leave photos alone that are in --output"
-    )
-    parser.add_argument("--steps", type=int, help="network evaluations a draw: 1 if left out")
-    parser.add_argument("--draws", type=int, help="draws whose mean is the photo: 1 if left out")
-    options, unknown = parser.parse_known_args(words)
-    if unknown:
-        parser.error(
-            f"there is no {unknown[0]} here; python -m experiments.restore has all choices"
-        )
-    try:
-        return _restore(options)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("error: interrupted", file=sys.stderr)
-        return INTERRUPTED
+{verbs}
+
+  -h, --help   this page          --version   the version
+
+A photo that is called like a verb is reached as ./train, and after -- no word is a flag or a verb.
+python -m fftdiff_jax is the same command.
+"""
 
 
-def _restore(options: argparse.Namespace) -> int:
-    from fftdiff_jax.restore import folders
+def main(verb: str | None = None) -> NoReturn:
+    """Runs a verb with the words of the command line, and ends the process.
 
-    output = Path(options.output).expanduser().absolute()
-    keep = options.skip_existing
-    planned = [job for photo in options.photos for job in folders.plan(photo, output, keep=keep)]
-    folders.require_own_targets(planned)
-    if keep:
-        planned = [job for job in planned if not job.target.exists()]
-    print(f"restoring {folders.photos(len(planned))} into {output}", flush=True)
-    from fftdiff_jax.restore.restorer import Restorer
+    Args:
+      verb: one of `VERBS`; left out: the first word where it is one, else restore.
+    """
+    words = sys.argv[1:]
+    if verb is None:
+        if not words or words[0] in ("-h", "--help"):
+            lines = (f"  {name:<12} {summary}" for name, summary in VERBS.items())
+            print(HELP.format(verbs="\n".join(lines)), end="")
+            sys.exit(0)
+        if words[0] == "--version":
+            from fftdiff_jax import __version__
 
-    restorer = Restorer.pretrained()
-    refused = 0
-    for job in folders.until_interrupted(planned):
-        reason = folders.restore(restorer, job, draws=options.draws, steps=options.steps)
-        print(f"not restored: {reason}" if reason else job.target, flush=True)
-        refused += bool(reason)
-    return 1 if refused else 0
+            print(f"fftdiff-jax {__version__}")
+            sys.exit(0)
+    from fftdiff_jax.commands import command_line
+
+    if verb is None:
+        word = words[0]
+        near = difflib.get_close_matches(word, VERBS, n=1)
+        if word in VERBS:
+            words = words[1:]
+        elif near and word.replace("_", "").isalpha() and not os.path.lexists(word):
+            command_line.fail(f"there is no photo and no verb {word}; did you mean {near[0]}?")
+        verb = word if word in VERBS else DEFAULT
+    command_line.run(verb, words)
 
 
 if __name__ == "__main__":
-    code = main()
-    if code == INTERRUPTED:
-        # An ordinary exit would take JAX apart under a program that still runs.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
+    main()

@@ -1,9 +1,11 @@
 """The documents against the code: what they name exists, and what is generated is up to date."""
 
+import functools
 import importlib
 import importlib.util
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +13,8 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from tests.commands import ROOT
+from fftdiff_jax.__main__ import VERBS
+from tests.commands import ROOT, environment
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
@@ -46,7 +49,7 @@ def test_every_field_of_the_configuration_is_on_its_page():
 
 @pytest.mark.slow
 def test_the_sheet_shows_the_shapes_of_the_code():
-    from experiments._config import load_config
+    from fftdiff_jax.commands.config_flags import load_config
 
     pipeline = script("draw_training_pipeline")
     picture = Image.open(ROOT / "docs" / "training_pipeline.png")
@@ -54,6 +57,23 @@ def test_the_sheet_shows_the_shapes_of_the_code():
     assert json.loads(picture.text[pipeline.KEYWORD]) == shapes, (
         "run: python docs/draw_training_pipeline.py"
     )
+
+
+@pytest.mark.slow
+def test_the_pages_of_the_interface_are_built_without_a_warning(tmp_path):
+    pytest.importorskip("pdoc", reason="pip install -e '.[dev]'")
+    result = subprocess.run(
+        [sys.executable, ROOT / "docs" / "write_api.py", tmp_path],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "warn" not in result.stderr.lower()
+    assert "Restorer" in (tmp_path / "fftdiff_jax.html").read_text(encoding="utf-8")
+    for name in ("restore/restorer", "method/spectra", "config"):
+        assert (tmp_path / "fftdiff_jax" / f"{name}.html").stat().st_size > 10_000
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -64,16 +84,32 @@ def test_links_lead_somewhere(page: Path):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
+@functools.cache
+def flags_of(verb: str) -> set[str]:
+    """The names of a verb's flags, as its help lists them."""
+    command = [sys.executable, "-m", "fftdiff_jax", verb, "--help"]
+    text = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=True
+    ).stdout
+    names = set(re.findall(r"^  (?:-\w,)?--(?:\[no\])?(\w+)", text, re.MULTILINE))
+    return names | {f"no{name}" for name in names} | {"help"}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_have_the_flags_that_are_written(page: Path):
     text = page.read_text(encoding="utf-8").replace("\\\n", " ")
-    for command, rest in re.findall(r"python -m experiments\.(\w+)([^\n`]*)", text):
-        source = ROOT / "experiments" / f"{command}.py"
-        assert source.exists(), f"{page.name}: experiments.{command}"
-        known = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', source.read_text(encoding="utf-8")))
-        known |= {f"no{name}" for name in known} | {"help"}
+    for form, verb, rest in re.findall(
+        r"(python -m experiments\.|fftdiff-jax |python -m fftdiff_jax )([^\s`]+)([^\n`]*)", text
+    ):
+        if verb == "VERB":
+            continue
+        if form.endswith("experiments."):
+            assert (ROOT / "experiments" / f"{verb}.py").exists(), f"{page.name}: {form}{verb}"
+            verb = "inspect" if verb == "inspect_spectra" else verb
+        elif verb not in VERBS:
+            verb, rest = "restore", f" {verb}{rest}"
         for flag in re.findall(r"(?<=\s)--([a-z_]+)", rest):
-            assert flag in known or flag == "config", f"{page.name}: {command} --{flag}"
+            assert flag in flags_of(verb) or flag == "config", f"{page.name}: {verb} --{flag}"
 
 
 MODULES = {
@@ -95,6 +131,7 @@ FILES = (
     "safetensors",
     "sh",
     "toml",
+    "txt",
 )
 ALIASES = {"np": "numpy", "jnp": "jax.numpy"}
 

@@ -1,6 +1,7 @@
-"""python -m fftdiff_jax, as it is typed."""
+"""fftdiff-jax and python -m fftdiff_jax, as they are typed."""
 
 import importlib.metadata
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.commands import environment
+from fftdiff_jax import __version__
+from fftdiff_jax.__main__ import VERBS
+from tests.commands import ROOT, environment, refusal
 
 
 def start(folder, *words, **more):
@@ -21,6 +24,13 @@ def start(folder, *words, **more):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+    )
+
+
+def run(folder, *words, **more):
+    command = [sys.executable, "-m", "fftdiff_jax", *words]
+    return subprocess.run(
+        command, cwd=folder, env=environment(**more), capture_output=True, text=True, check=False
     )
 
 
@@ -35,12 +45,81 @@ def photos(tmp_path, rng):
     return folder
 
 
-def test_a_flag_that_is_not_here_leads_to_the_command_that_has_it(tmp_path):
-    process = start(tmp_path, "photo.jpg", "--uncertainty")
-    _, said = process.communicate()
-    assert process.returncode == 2
-    assert "--uncertainty" in said
-    assert "experiments.restore" in said
+@pytest.mark.parametrize("words", [(), ("-h",), ("--help",)])
+def test_the_help_lists_every_verb_at_once(tmp_path, words):
+    begin = time.monotonic()
+    result = run(tmp_path, *words)
+    assert time.monotonic() - begin < 1
+    assert result.returncode == 0
+    for verb in VERBS:
+        assert re.search(rf"^  {verb} +\w.*$", result.stdout, re.MULTILINE), verb
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_the_version_is_that_of_the_changelog(tmp_path):
+    assert run(tmp_path, "--version").stdout == f"fftdiff-jax {__version__}\n"
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert newest
+    assert newest[1] == __version__
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("trian", "--config=quickstart"), "no photo and no verb trian; did you mean train?"),
+        (("trian.jpg",), "trian.jpg: there is no such photo or folder"),
+        (("photo.jpg", "--uncertanty"), "did you mean --uncertainty?"),
+        (("a.png", "sub/a.png"), "would both be restored to"),
+        (("a.png", "a.jpg", "--uncertainty"), "would share"),
+    ],
+)
+def test_a_slip_is_one_line(tmp_path, words, said):
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "sub/a.png", "a.jpg"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert said in refusal(run(tmp_path, *words))
+    assert not (tmp_path / "restored").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (("a.png",), 1),
+        (("restore", "a.png", "a.png"), 1),
+        (("a.png", "-i", "sub", "-o", "out"), 2),
+        (("./train", "sub/*.png"), 2),
+        (("--", "-dash.png", "train", "a.png"), 3),
+        (("--output=out", "--", "-dash.png"), 1),
+    ],
+)
+def test_photos_are_named_in_any_way(tmp_path, words, count):
+    """Also those called like a verb or a flag. The plan is said before JAX, which is not there."""
+    (tmp_path / "sub").mkdir()
+    for name in ("a.png", "sub/b.png", "train", "-dash.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name, format="png")
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "jax.py").write_text("raise ImportError('JAX was imported')\n")
+    result = run(tmp_path, *words, PYTHONPATH=f"{tmp_path / 'without'}:{ROOT}")
+    said = f"restoring {count} photo{'s' * (count > 1)} into "
+    assert result.stdout.startswith(said), result.stdout + result.stderr
+    assert "JAX was imported" in result.stderr
+
+
+def test_the_package_is_imported_at_once_and_its_names_when_used():
+    program = (
+        "import sys, time; begin = time.process_time(); import fftdiff_jax; "
+        "seconds = time.process_time() - begin; "
+        "assert not {'jax', 'numpy', 'absl'} & sys.modules.keys(); "
+        "from fftdiff_jax import Config, Restorer; "
+        "assert Config().training.steps and Restorer.pretrained; "
+        "assert set(fftdiff_jax.__all__) == set(dir(fftdiff_jax)); "
+        "assert not hasattr(fftdiff_jax, 'Restore'); print(seconds)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment(), capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr
+    assert float(found.stdout) < 0.2
 
 
 def test_what_is_in_the_box_is_found_from_the_folder_above_the_checkout(tmp_path):
@@ -53,7 +132,7 @@ def test_what_is_in_the_box_is_found_from_the_folder_above_the_checkout(tmp_path
     surroundings = environment()
     del surroundings["PYTHONPATH"]
     program = (
-        "from pathlib import Path; from fftdiff_jax import report, weights; "
+        "from fftdiff_jax.evaluation import report; from fftdiff_jax.restore import weights; "
         "print(weights.pretrained_path().is_file(), report.PAGE.is_file())"
     )
     found = subprocess.run(

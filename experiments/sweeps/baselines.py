@@ -13,8 +13,8 @@ design, with an EMA of its own; its sampling wants many steps.
 
 import dataclasses
 
-from experiments.configs.original_recipe import get_config as original_recipe
 from fftdiff_jax.config import Config, DiffusionConfig, RepresentationConfig
+from fftdiff_jax.recipes.original_recipe import get_config as original_recipe
 
 PERCEPTUAL_WEIGHTS = (0.0, 0.05, 0.1, 0.25, 0.5)
 

@@ -1,0 +1,136 @@
+"""Removes rain from photos.
+
+    fftdiff-jax photo.jpg                      into restored/photo.jpg
+    fftdiff-jax photos 'more/*.jpg' -o out     folders and patterns, into out/
+    fftdiff-jax --checkpoint=runs/mine photos
+
+A folder is searched with all its subfolders; names, sizes and formats stay. The input is never
+written to. A photo that cannot be restored is named at the end, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import collections
+from pathlib import Path
+
+from absl import flags
+
+from fftdiff_jax.commands import shared
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.restore import folders
+
+_CHECKPOINT = shared.define_checkpoint()
+_INPUT = flags.DEFINE_string(
+    "input",
+    None,
+    "a photo, a folder of photos, or a pattern like 'a/*.jpg'; what is no flag is one too",
+    short_name="i",
+)
+_OUTPUT = shared.define_output("folder for the restored photos; made when missing", "restored")
+_STEPS = flags.DEFINE_integer(
+    "steps",
+    None,
+    "of a draw; left out: the weights' own (1, the best photo; more are for draws)",
+    lower_bound=1,
+)
+_DRAWS = flags.DEFINE_integer(
+    "draws",
+    None,
+    "draws whose mean is the photo; an even number gives that of one step; left out: 1",
+    lower_bound=1,
+)
+_SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
+_MIRROR = shared.define_mirror()
+_NOISE_SCALE = shared.define_noise_scale()
+_UNCERTAINTY = flags.DEFINE_bool(
+    "uncertainty",
+    False,
+    "also write NAME.uncertainty.png: the spread around each pixel of the draws (8 of 4 steps, if "
+    "no others are asked for), from black for none to white for 51 grey levels",
+)
+_SKIP_EXISTING = flags.DEFINE_bool(
+    "skip_existing", False, "leave photos alone that are in --output already"
+)
+_PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
+_COMPILATION_CACHE = shared.define_compilation_cache()
+
+
+def main(words: list[str]) -> int:
+    """Restores what the words and --input name; 1 when a photo could not be."""
+    open_restorer = shared.restorer_opener(_CHECKPOINT.value)
+    patterns = [_INPUT.value, *words] if _INPUT.value else words
+    if not patterns:
+        raise UserError("no photo is named; fftdiff-jax PHOTO_OR_FOLDER (see --help)")
+    output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
+    if _UNCERTAINTY.value and _DRAWS.value == 1:
+        raise UserError("--uncertainty is the spread of several draws; give --draws=2 or more")
+    if _UNCERTAINTY.value and _STEPS.value == 1:
+        raise UserError("--uncertainty: one step draws nothing; give --steps=4, or at least 2")
+    if _UNCERTAINTY.value and _NOISE_SCALE.value == 0:
+        raise UserError("--uncertainty: with --noise_scale=0 every draw is the same photo")
+    planned = _plan(patterns, output)
+    waiting = [job for job in planned if not (_SKIP_EXISTING.value and _is_there(job))]
+    if len(waiting) < len(planned):
+        print(f"{len(planned) - len(waiting)} are there already")
+    if not waiting:
+        print(f"nothing is left to restore into {output}")
+        return 0
+    print(f"restoring {folders.photos(len(waiting))} into {output}", flush=True)
+    shared.prepare_jax(_COMPILATION_CACHE.value)
+    from tqdm import tqdm
+
+    restorer = open_restorer()
+    if _MIRROR.value is not None:
+        restorer = restorer.with_sampling(mirror=_MIRROR.value)
+    if _NOISE_SCALE.value is not None:
+        if (_STEPS.value or restorer.default_steps) == 1:
+            raise UserError("--noise_scale: one step has no noise; give --steps=4, or at least 2")
+        restorer = restorer.with_sampling(noise_scale=_NOISE_SCALE.value)
+    refused = []
+    done = 0
+    bar = tqdm(
+        folders.until_interrupted(waiting),
+        total=len(waiting),
+        unit="photo",
+        disable=None if _PROGRESS.value else True,  # None: where nobody looks at a terminal
+    )
+    try:
+        for job in bar:
+            reason = folders.restore(
+                restorer,
+                job,
+                draws=_DRAWS.value,
+                steps=_STEPS.value,
+                seed=_SEED.value,
+                spread=_UNCERTAINTY.value,
+            )
+            if reason:
+                refused.append(reason)
+            done += 1
+            bar.set_postfix_str(f"{len(waiting) - done} left")
+    except KeyboardInterrupt:
+        bar.close()
+        total = folders.photos(len(waiting))
+        print(f"stopped after {done} of {total}; --skip_existing goes on from here")
+        raise
+    print(f"{len(waiting) - len(refused)} restored: {output}")
+    for reason in refused:
+        print(f"not restored: {reason}")
+    return 1 if refused else 0
+
+
+def _plan(patterns: list[str], output: Path) -> list[folders.Job]:
+    """What is restored to where, of all patterns; `UserError` where two would share a place."""
+    maps, keep = _UNCERTAINTY.value, _SKIP_EXISTING.value
+    jobs = [job for p in patterns for job in folders.plan(p, output, maps=maps, keep=keep)]
+    jobs = list(dict.fromkeys(jobs))
+    folders.require_own_targets(jobs)
+    places = [job.target for job in jobs] + [job.spread for job in jobs if maps]
+    twice = [place for place, count in collections.Counter(places).items() if count > 1]
+    if twice:
+        raise UserError(f"two photos would share {twice[0]}; restore them into two folders")
+    return jobs
+
+
+def _is_there(job: folders.Job) -> bool:
+    return job.target.exists() and (job.spread.exists() or not _UNCERTAINTY.value)

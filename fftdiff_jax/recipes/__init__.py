@@ -1,0 +1,1 @@
+"""Configurations that are known by their names: --config=quickstart."""
