@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, Row
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,11 +47,7 @@ def load_pair(manifest: Manifest, row: Row) -> Pair:
         raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
     try:
         clean, rainy = load_photo(row.clean), load_photo(row.rainy)
+        require_equal_sizes(clean.shape, rainy.shape, (row.clean, row.rainy))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
-    if clean.shape != rainy.shape:
-        raise UserError(
-            f"{where}: {row.clean} is {clean.shape[1]} x {clean.shape[0]} and {row.rainy} "
-            f"{rainy.shape[1]} x {rainy.shape[0]} pixels; they must be equal"
-        )
     return Pair(where, row.number, row.clean, row.rainy, clean, rainy)

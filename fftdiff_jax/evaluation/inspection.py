@@ -19,6 +19,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import diffusion, noises, representations, spectra
 from fftdiff_jax.metrics import calibration
 from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.restore.tile_programs import make_tile_sampler
 
@@ -38,12 +39,6 @@ class Path(NamedTuple):
     times: Float[np.ndarray, " s"]  # t of each step, from 1 downwards
     noisy: Float[np.ndarray, "s h w 3"]  # what z_t decodes to before each step
     estimates: Float[np.ndarray, "s h w 3"]  # the clean photo as each step sees it
-
-
-def middle(photo: UInt8[np.ndarray, "h w 3"], side: int = SIDE) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The middle of a photo, at most `side` pixels high and wide."""
-    top, left = (max(0, (length - side) // 2) for length in photo.shape[:2])
-    return photo[top : top + side, left : left + side]
 
 
 def noise_pair(
@@ -81,7 +76,7 @@ def draw_path(
 
     Args:
       restorer: whose network and sampler draw.
-      rainy: a photo, small enough to be restored in one piece (see `middle`).
+      rainy: a photo, small enough to be restored in one piece (a `pixels.centre_crop` of `SIDE`).
       steps: network evaluations.
       seed: of the noise.
 
@@ -151,11 +146,9 @@ def rain_by_frequency(
                 cut = photo[top : top + side, left : left + side].astype(np.float32) / 255
                 # The mean would leak into the lowest frequencies through the window.
                 cut = (cut - cut.mean(axis=(0, 1))) * window
-                spectrum = np.fft.fft2(cut, axes=(0, 1), norm="ortho")
-                power = np.square(np.abs(spectrum)).mean(axis=-1)
-                levels.append(0.5 * np.log(power + spectra.MAGNITUDE_FLOOR**2))
+                levels.append(0.5 * np.log(spectral_power(cut) + spectra.MAGNITUDE_FLOOR**2))
             total += (levels[0] - levels[1]) / len(corners)
         count += bool(corners)
     if not count:
         raise UserError(f"no photo has {side} x {side} pixels; rain by frequency needs larger ones")
-    return np.fft.fftshift(total / count), count
+    return total / count, count

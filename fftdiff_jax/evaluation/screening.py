@@ -22,7 +22,9 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import spectra
 from fftdiff_jax.metrics import lpips, psnr_ssim
 from fftdiff_jax.metrics.draws import centred, deviations
-from fftdiff_jax.restore.restorer import Restorer, to_uint8
+from fftdiff_jax.metrics.power import spectral_power
+from fftdiff_jax.pixels import centre_crop, to_uint8
+from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.restore.tile_programs import can_be_blended, make_tile_sampler, steps_taken
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
@@ -51,8 +53,8 @@ def load_crops(manifest: Manifest, side: int = 192, limit: int = 0) -> Crops:
     if not pairs:
         raise UserError(f"{manifest.path}: no pair is as large as {side} x {side} pixels")
     return Crops(
-        np.stack([_centre(pair.clean, side) for pair in pairs]),
-        np.stack([_centre(pair.rainy, side) for pair in pairs]),
+        np.stack([centre_crop(pair.clean, side) for pair in pairs]),
+        np.stack([centre_crop(pair.rainy, side) for pair in pairs]),
         tuple(pair.rainy for pair in pairs),
     )
 
@@ -83,7 +85,7 @@ def screen(
     scores: dict[str, Any] = score_crops(mean, crops.clean)
     if sampling_config.steps == 1:
         restorer = Restorer(params, dataclasses.replace(config, sampling=sampling_config))
-        cut = [_centre(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
+        cut = [centre_crop(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
         pairs = zip(cut, crops.clean, strict=True)
         scores["whole_psnr_y"] = float(
             np.mean([psnr_ssim.score_photos(photo, truth)["psnr_y"] for photo, truth in pairs])
@@ -137,8 +139,7 @@ def spread_against_error(
 
 
 def _power(photos: Float[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "s s"]:
-    spectrum = np.fft.fftshift(np.fft.fft2(photos, axes=(1, 2), norm="ortho"), axes=(1, 2))
-    return np.square(np.abs(spectrum)).mean(axis=(0, -1))
+    return spectral_power(photos).mean(axis=0)
 
 
 def _draw(
@@ -159,8 +160,3 @@ def _batches(count: int) -> Int[np.ndarray, "n b"]:
     """Indices in batches of one size; the last one repeats the last crop."""
     padded = np.minimum(np.arange(-(-count // AT_ONCE) * AT_ONCE), count - 1)
     return padded.reshape(-1, AT_ONCE)
-
-
-def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
-    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-    return photo[top : top + side, left : left + side]

@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from fftdiff_jax.method import rain_spectrum
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.pixels import to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,7 +46,7 @@ class Look:
     @property
     def restored(self) -> UInt8[np.ndarray, "h w 3"]:
         """The mean of the draws, rounded once."""
-        return np.round(np.clip(self.draws.mean(axis=0), 0, 1) * 255).astype(np.uint8)
+        return to_uint8(self.draws.mean(axis=0))
 
     @property
     def spread(self) -> Float[np.ndarray, "h w"]:

@@ -16,6 +16,7 @@ from fftdiff_jax.data.images import load_photo, save_png
 from fftdiff_jax.data.prepare.layouts import FoundPair
 from fftdiff_jax.data.prepare.scenes import Fingerprint, fingerprint
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +95,10 @@ def _compare(
     rainy: UInt8[np.ndarray, "h2 w2 3"],
     crop_size: int,
 ) -> Checked:
-    if clean.shape != rainy.shape:
-        (h, w), (h2, w2) = clean.shape[:2], rainy.shape[:2]
-        return Checked(pair, f"the clean photo is {w} x {h} and the rainy one {w2} x {h2} pixels")
+    try:
+        require_equal_sizes(clean.shape, rainy.shape)
+    except UserError as error:
+        return Checked(pair, str(error))
     if min(clean.shape[:2]) < crop_size:
         h, w = clean.shape[:2]
         return Checked(pair, f"{w} x {h} pixels are smaller than a crop of {crop_size}")

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from fftdiff_jax.data.cache import PhotoCache
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 class PairSource(abc.ABC):
@@ -80,11 +81,7 @@ class PairSource(abc.ABC):
             if other == (width, height) and height != width:  # turned, but not by the head alone?
                 height, width = self.decode(index, False).shape[:2]
                 other = self.decode(index, True).shape[:2]
-            if other != (height, width):
-                raise UserError(
-                    f"the clean photo is {width} x {height} and the rainy one "
-                    f"{other[1]} x {other[0]} pixels; they must be equal"
-                )
+            require_equal_sizes((height, width), other)
             if min(height, width) < crop_size:
                 raise UserError(
                     f"the photo of {width} x {height} pixels is smaller than a crop of "
