@@ -11,7 +11,7 @@ from jaxtyping import PyTree, UInt8
 from fftdiff_jax.config import Config
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pairs import load_pair
-from fftdiff_jax.metrics import psnr_ssim
+from fftdiff_jax.metrics.scores import SCORES, mean_scores
 from fftdiff_jax.pixels import centre_crop, to_uint8
 from fftdiff_jax.restore.tile_programs import make_tile_sampler
 
@@ -69,8 +69,4 @@ class Validation:
 def _mean_psnr_y(
     photos: UInt8[np.ndarray, "n h w 3"], clean: UInt8[np.ndarray, "n h w 3"]
 ) -> float:
-    scores = [
-        psnr_ssim.score_photos(photo, truth)["psnr_y"]
-        for photo, truth in zip(photos, clean, strict=True)
-    ]
-    return float(np.mean(scores))
+    return mean_scores(photos, clean, [SCORES["psnr_y"]])["psnr_y"]

@@ -10,6 +10,7 @@ from PIL import Image
 from fftdiff_jax.data.images import save_png
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
 from fftdiff_jax.evaluation.models import Model, evaluate_models
+from fftdiff_jax.evaluation.settings import EvaluationSettings
 from tests.browser.chromium import Page
 from tests.fakes import BlurringRestorer
 
@@ -45,7 +46,7 @@ def model(name: str, noise: float) -> Model:
 def single(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of one model with several draws."""
     folder = tmp_path_factory.mktemp("single")
-    evaluate_models([model("one", 0.1)], manifest, folder, draws=3)
+    evaluate_models([model("one", 0.1)], manifest, folder, EvaluationSettings(draws=3))
     return folder / "report.html"
 
 

@@ -15,7 +15,7 @@ from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import noises, rain_spectrum, representations
 from fftdiff_jax.metrics import draws as drawing
-from fftdiff_jax.metrics.psnr_ssim import score_photos
+from fftdiff_jax.metrics.scores import score_photos
 from fftdiff_jax.restore import restorer, tile_programs, tiling
 from fftdiff_jax.restore.restorer import Restorer
 
