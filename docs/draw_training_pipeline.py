@@ -100,7 +100,7 @@ def _training(
     ax: Axes, sizes: dict[str, str], clean: Any, rainy: Any, noised: Any, note: str
 ) -> None:
     _band(ax, 5.72, 2.68, TRAINING, "Training", note)
-    level = style.level(style.spectrum(style.unit(rainy)))
+    level = style.level(style.unit(rainy))
     _picture(ax, 0.85, 6.93, clean, "clean x, rainy y", 0.9)
     _picture(ax, 0.85, 5.99, rainy, sizes["crops"], 0.9, mono=True)
     _picture(

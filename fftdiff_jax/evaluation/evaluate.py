@@ -104,6 +104,31 @@ def evaluate(
         "lpips": [net for net in PERCEPTUAL_NETS if net in settings.lpips_nets],
     }
     folder.open(identity, restart=settings.restart)
+    _score_missing(restorer, manifest, rows, folder, settings)
+    done = folder.read()
+    if any(row.number not in done for row in rows):
+        return None
+    results = [done[row.number] for row in rows]
+    folder.merge([done[number] for number in sorted(done)])
+    summary = summarise(results, steps=identity["steps"], draws=identity["draws"])
+    summary |= {"manifest": manifest.path, "model": model, "seed": settings.seed}
+    shown = [
+        (result, load_photos(restorer, manifest, folder, result, settings))
+        for result in choose_shown(results)
+    ]
+    _write_before_after(folder.folder / "before_after.png", shown)
+    write_text(folder.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def _score_missing(
+    restorer: PhotoRestorer,
+    manifest: Manifest,
+    rows: Sequence[Row],
+    folder: ResultFolder,
+    settings: EvaluationSettings,
+) -> None:
+    """Scores those of this process's rows that the folder lacks, and keeps them there."""
     done = folder.read()
     index, count = settings.process
     todo = [row for row in rows[index::count] if row.number not in done]
@@ -120,20 +145,6 @@ def evaluate(
         folder.append(result)
         total_gain += result.gain
         bar.set_postfix_str(f"mean gain {total_gain / number:+.2f} dB")
-    done = folder.read()
-    if any(row.number not in done for row in rows):
-        return None
-    results = [done[row.number] for row in rows]
-    folder.merge([done[number] for number in sorted(done)])
-    summary = summarise(results, steps=identity["steps"], draws=identity["draws"])
-    summary |= {"manifest": manifest.path, "model": model, "seed": settings.seed}
-    shown = [
-        (result, load_photos(restorer, manifest, folder, result, settings))
-        for result in choose_shown(results)
-    ]
-    _write_before_after(folder.folder / "before_after.png", shown)
-    write_text(folder.folder / "summary.json", json.dumps(summary, indent=2) + "\n")
-    return summary
 
 
 def _score_row(

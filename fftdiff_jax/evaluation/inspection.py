@@ -1,6 +1,6 @@
 """The numbers behind the figures: noised pairs, a draw on its way, rain by frequency.
 
-Each function returns plain arrays that plots.py draws.
+Each function returns plain arrays that the functions of `figures` draw.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def draw_path(
     steps: int,
     seed: int = 0,
 ) -> Path:
-    """Draws one photo, before pairs are centred, and keeps what every step saw and said.
+    """Draws one photo, before pairs are centred, and keeps the input and the output of every step.
 
     Args:
       restorer: whose network and sampler draw.
@@ -99,10 +99,11 @@ def errors(
     rainy: UInt8[np.ndarray, "h w 3"],
     draws: Float[np.ndarray, "n h w 3"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `plots.error_by_frequency` draws: of the rainy photo, of the draws' mean, their spread.
+    """The error of the rainy photo and of the draws' mean by frequency, and the draws' spread.
 
     Returns:
-      The rings' edges, and the mean squares in them; the spread is the variance of one draw.
+      What `figures.error_by_frequency` takes: the rings' edges, and the mean squares in them; the
+      spread is the variance of one draw.
 
     Raises:
       UserError: fewer than two draws.
@@ -125,7 +126,7 @@ def rain_by_frequency(
     borders do not draw a cross; smaller photos are left out.
 
     Returns:
-      The map for `plots.where_rain_lives`, and how many pairs it is the mean of.
+      The map for `figures.where_rain_lives`, and how many pairs it is the mean of.
 
     Raises:
       UserError: no photo is large enough.

@@ -1,6 +1,6 @@
 """Figures of photos and of their spectra.
 
-Each function takes plain arrays and returns a Matplotlib figure; `plots` names them all.
+Each function takes plain arrays and returns a Matplotlib figure; `figures` names them all.
 """
 
 from __future__ import annotations
@@ -84,15 +84,15 @@ def noising(
     """The forward process: noisy states of one pair at rising times, and the photos they decode to.
 
     The states are shown as the mean over R, G and B of their magnitude and phase channels, clean
-    over rainy, in the units of the noise: as grey as rain, it has nearly a deviation of 1 in the
-    mean of its channels as well.
+    over rainy, in the units of the noise: as grey as rain, the mean of its channels has nearly a
+    std of 1 as well.
     """
     figure, axes = _grid(3, len(photos), photos[0], right=0.58)
     scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -2.5, "vmax": 2.5}
     for i, (photo, state, label) in enumerate(zip(photos, states, labels, strict=True)):
         style.show(axes[0, i], photo)
         axes[0, i].set_title(label, fontsize=style.NORMAL)
-        bar = "deviations" if i == len(photos) - 1 else None
+        bar = "std of the noise" if i == len(photos) - 1 else None
         for row, channels in ((1, state[..., :3]), (2, state[..., 3:])):
             shown = channels.mean(axis=-1)
             style.show_spectrum(

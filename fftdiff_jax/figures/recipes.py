@@ -32,11 +32,17 @@ JUDGE = "lpips_vgg"  # the loss knows the other network
 
 
 def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table, one line a recipe and way of sampling; seeds as mean ± std."""
+    """A Markdown table, one line a recipe and way of sampling; seeds as mean ± std.
+
+    It has the columns that some row has a value for.
+    """
     head = ["recipe", "seeds", "training steps", "steps", "noise", "draws"]
-    lines = [" | ".join([*head, *(title for _, title, _ in COLUMNS)])]
-    lines.append(" | ".join(["---"] * (len(head) + len(COLUMNS))))
-    for (recipe, steps, scale, draws), group in _groups(rows).items():
+    groups = _groups(rows)
+    known = {name for group in groups.values() for row in group for name in row}
+    columns = [column for column in COLUMNS if column[0] in known]
+    lines = [" | ".join([*head, *(title for _, title, _ in columns)])]
+    lines.append(" | ".join(["---"] * (len(head) + len(columns))))
+    for (recipe, steps, scale, draws), group in groups.items():
         # In equal minutes every seed has as many as its machine managed.
         trained = [row["training_steps"] for row in group]
         trained = trained if len(set(trained)) > 1 else trained[:1]
@@ -48,7 +54,7 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
             f"{scale:g}" if steps > 1 else "",
             str(draws),
         ]
-        for name, _, form in COLUMNS:
+        for name, _, form in columns:
             values = [row[name] for row in group if name in row]
             words.append(_mean_and_spread(values, form))
         lines.append(" | ".join(words))

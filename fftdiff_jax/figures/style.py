@@ -1,4 +1,4 @@
-"""What the figures of plots.py share: axes, spectra as pictures, colours."""
+"""What all figures use: axes, spectra as pictures, colours."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def perceptual_distance(
     """LPIPS version 0.1 (Zhang et al. 2018, equation 1) of photos in [0, 1]; 0 for equal ones.
 
     A pure, deterministic function with finite gradients: a loss as well as a metric. `params` come
-    from `perceptual_params` and say which network it is. Sides of at least 32 pixels.
+    from `perceptual_params` and determine the network. Sides of at least 32 pixels.
 
     Raises:
       UserError: the photos are too small for the network.
@@ -148,7 +148,7 @@ def distance_maps(
         seen = (2 * photos.astype(jnp.float32) - 1 - shift) / scale
         return [_unit_length(x) for x in network.apply({"params": params[f"{kind}_0"]}, seen)]
 
-    # Apart, so that a loss takes no gradient through the truth's features.
+    # Each photo by itself, so that a loss takes no gradient through the truth's features.
     maps = []
     for layer, (of_a, of_b) in enumerate(zip(features(a), features(b), strict=True)):
         weights = params[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].reshape(-1)

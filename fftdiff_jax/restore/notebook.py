@@ -71,7 +71,7 @@ class Look:
         from fftdiff_jax.figures import style
 
         photos = (style.unit(self.rainy), style.unit(self.restored))
-        before, after = (style.level(style.spectrum(photo)) for photo in photos)
+        before, after = (style.level(photo) for photo in photos)
         low, high = np.percentile(before, [1, 99.9])
         high = max(high, low + 1)
         return style.coloured(before, "magma", low, high), style.coloured(after, "magma", low, high)

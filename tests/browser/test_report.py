@@ -150,6 +150,18 @@ def test_a_click_on_a_heading_sorts_the_table(page: Page, single: Path) -> None:
     assert page.errors == []
 
 
+def test_headings_tell_which_values_are_better(page: Page, single: Path) -> None:
+    page.open(single.as_uri())
+    tips = page.value(
+        "Object.fromEntries([...document.querySelectorAll('.photos th')]"
+        ".map(head => [head.textContent, head.title]))"
+    )
+    assert tips["PSNR Y"].endswith("higher is better")
+    assert tips["tone"].endswith("lower is better")
+    assert tips["tone rainy"] == tips["tone"]
+    assert tips["seconds"] == ""
+
+
 def test_sizes_sort_by_pixels_and_names_by_name(page: Page, single: Path) -> None:
     page.open(single.as_uri())
     page.click(".photos th:nth-child(3) button")
