@@ -31,6 +31,7 @@ from fftdiff_jax.files import replacing
 from fftdiff_jax.method import representations, spectra
 from fftdiff_jax.method.denoiser import Denoiser
 from fftdiff_jax.method.unet import count_parameters
+from fftdiff_jax.pixels import centre_crop
 from fftdiff_jax.restore import tiling
 
 KEYWORD = "Shapes"  # of the PNG's text block
@@ -82,7 +83,7 @@ def draw(config: Config, restored: np.ndarray) -> Figure:
     sizes = shapes(config)
     manifest = read_pairs("embedded", "val")
     pair = load_pair(manifest, manifest.rows[PAIR])
-    clean, rainy = inspection.middle(pair.clean), inspection.middle(pair.rainy)
+    clean, rainy = (centre_crop(photo, inspection.SIDE) for photo in (pair.clean, pair.rainy))
     # The photos are larger than the crops, so that they can be seen; the numbers are the crops'.
     noised = inspection.noise_pair(config, clean, rainy, (0.0, 0.5))
     figure = Figure(figsize=(9.6, 8.5), facecolor="white")
@@ -99,7 +100,7 @@ def _training(
     ax: Axes, sizes: dict[str, str], clean: Any, rainy: Any, noised: Any, note: str
 ) -> None:
     _band(ax, 5.72, 2.68, TRAINING, "Training", note)
-    level = style.level(style.spectrum(style.unit(rainy)))
+    level = style.level(style.unit(rainy))
     _picture(ax, 0.85, 6.93, clean, "clean x, rainy y", 0.9)
     _picture(ax, 0.85, 5.99, rainy, sizes["crops"], 0.9, mono=True)
     _picture(
@@ -297,7 +298,7 @@ def main() -> None:
     config = load_config(arguments.config, [])
     manifest = read_pairs("embedded", "val")
     pair = load_pair(manifest, manifest.rows[PAIR])
-    restored = open_restorer(arguments.checkpoint)(inspection.middle(pair.rainy))
+    restored = open_restorer(arguments.checkpoint)(centre_crop(pair.rainy, inspection.SIDE))
     figure = draw(config, restored)
     text = json.dumps(shapes(config))
     with replacing(arguments.output) as temporary:

@@ -274,8 +274,8 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 def _line(row: dict[str, Any]) -> str:
     text = (
         f"{row['recipe']} seed {row['seed']}: {row['steps']} steps, noise {row['noise_scale']:g}, "
-        f"{row['draws']} draws: {row['psnr_y']:.2f} dB, LPIPS {row['lpips_alexnet']:.3f} / "
-        f"{row['lpips_vgg16']:.3f}"
+        f"{row['draws']} draws: {row['psnr_y']:.2f} dB, LPIPS {row['lpips']:.3f} / "
+        f"{row['lpips_vgg']:.3f}"
     )
     if "spread_over_error" in row:
         text += f", spread/error {row['spread_over_error']:.2f}"

@@ -62,27 +62,24 @@ def main() -> int:
     print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
     shared.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.evaluation.models import Model, evaluate_models
+    from fftdiff_jax.evaluation.settings import EvaluationSettings
 
     asked = {"noise_scale": _NOISE_SCALE.value, "mirror": _MIRROR.value}
     changes = {name: value for name, value in asked.items() if value is not None}
     models = [Model.of(opener(), **changes) for opener in openers]
+    settings = EvaluationSettings(
+        draws=_DRAWS.value,
+        limit=_LIMIT.value,
+        seed=_SEED.value,
+        lpips_nets=tuple(_LPIPS_NETS.value) if _LPIPS.value else (),
+        save_photos=_SAVE.value,
+        restart=_RESTART.value,
+        process=(index, count),
+        progress=_PROGRESS.value,
+    )
     try:
         table = evaluate_models(
-            models,
-            manifest,
-            output,
-            steps=steps or [None],
-            draws=_DRAWS.value,
-            limit=_LIMIT.value,
-            seed=_SEED.value,
-            lpips=_LPIPS.value,
-            lpips_nets=_LPIPS_NETS.value,
-            save_photos=_SAVE.value,
-            restart=_RESTART.value,
-            report=_REPORT.value,
-            process_index=index,
-            process_count=count,
-            progress=_PROGRESS.value,
+            models, manifest, output, settings, steps=steps or [None], report=_REPORT.value
         )
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)

@@ -24,6 +24,7 @@ from absl import flags
 
 from fftdiff_jax.commands import shared
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import centre_crop
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -113,7 +114,7 @@ def _noising(pair: Any, restorer: Restorer | None) -> Figure:
     from fftdiff_jax.evaluation import inspection
 
     config = restorer.config if restorer else Config()
-    clean, rainy = inspection.middle(pair.clean), inspection.middle(pair.rainy)
+    clean, rainy = (centre_crop(photo, inspection.SIDE) for photo in (pair.clean, pair.rainy))
     noised = inspection.noise_pair(config, clean, rainy, _TIMES, seed=_SEED.value)
     return figures.noising(noised.photos, noised.states, [f"t = {t:g}" for t in _TIMES])
 
@@ -136,7 +137,7 @@ def _path(pair: Any, restorer: Restorer) -> Figure:
     from fftdiff_jax import figures
     from fftdiff_jax.evaluation import inspection
 
-    rainy = inspection.middle(pair.rainy)
+    rainy = centre_crop(pair.rainy, inspection.SIDE)
     path = inspection.draw_path(restorer, rainy, steps=_STEPS.value, seed=_SEED.value)
     labels = [f"step {i + 1}\nt = {t:.2g}" for i, t in enumerate(path.times)]
     return figures.sampling_path(rainy, path.estimates, labels, path.noisy)

@@ -21,6 +21,7 @@ from jaxtyping import UInt8
 from fftdiff_jax.commands import shared
 from fftdiff_jax.data.images import load_photo, save_png
 from fftdiff_jax.data.manifest import write_manifest
+from fftdiff_jax.pixels import centre_crop
 
 _MANIFEST = flags.DEFINE_string("manifest", None, "whose clean photos are rained on; or 'embedded'")
 _SPLIT = flags.DEFINE_string("split", "val", "rows of this split only, or 'all'")
@@ -42,7 +43,7 @@ def main() -> int:
     print(f"rain of kinds {', '.join(KINDS)} on {len(photos)} photos into {output}", flush=True)
     rows = []
     for number, path in enumerate(photos):
-        clean = _centre(load_photo(path), _SIDE.value)
+        clean = centre_crop(load_photo(path), _SIDE.value)
         clean_path = output / "clean" / f"{number:04d}.png"
         save_png(clean_path, clean)
         for place, kind in enumerate(KINDS):
@@ -80,8 +81,3 @@ def draw_rain(
     covered = np.asarray(small, np.float32)[..., None] / 255
     light = rng.uniform(200, 255)
     return np.clip(clean + covered * (light - 0.5 * clean) + 0.5, 0, 255).astype(np.uint8)
-
-
-def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "h w 3"]:
-    top, left = (max(0, (length - side) // 2) for length in photo.shape[:2])
-    return photo[top : top + side, left : left + side]

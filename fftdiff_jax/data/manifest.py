@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import write_text
+from fftdiff_jax.files import csv_text, write_text
 
 CLEAN_COLUMN = "image_filepath"
 RAINY_COLUMN = "image_rain_filepath"
@@ -162,13 +162,11 @@ def write_manifest(
     if not rows:
         raise UserError(f"{path}: no pairs to write")
     with_split = any(split for _, _, split in rows)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([CLEAN_COLUMN, RAINY_COLUMN] + [SPLIT_COLUMN] * with_split)
+    lines: list[list[str]] = [[CLEAN_COLUMN, RAINY_COLUMN] + [SPLIT_COLUMN] * with_split]
     for clean, rainy, split in rows:
         names = [portable_path(clean, path.parent), rainy and portable_path(rainy, path.parent)]
-        writer.writerow([*(name or "" for name in names), *([split] * with_split)])
-    write_text(path, text.getvalue())
+        lines.append([*(name or "" for name in names), *([split] * with_split)])
+    write_text(path, csv_text(lines))
 
 
 def portable_path(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> str:

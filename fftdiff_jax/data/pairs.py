@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import UInt8
@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, Row
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,15 +31,6 @@ class Pair:
     rainy_path: str
     clean: UInt8[np.ndarray, "h w 3"]
     rainy: UInt8[np.ndarray, "h w 3"]
-
-
-def require_equal_sizes(clean: Sequence[int], rainy: Sequence[int]) -> None:
-    """Raises `UserError` unless both shapes begin with the same height and width."""
-    if tuple(clean[:2]) != tuple(rainy[:2]):
-        raise UserError(
-            f"the clean photo is {clean[1]} x {clean[0]} and the rainy one {rainy[1]} x {rainy[0]} "
-            "pixels; they must be equal"
-        )
 
 
 def evaluation_pairs(manifest: Manifest, limit: int | None = None) -> Iterator[Pair]:
@@ -62,7 +54,7 @@ def load_pair(manifest: Manifest, row: Row) -> Pair:
         raise UserError(f"{where}: has no rainy photo; evaluation needs pairs")
     try:
         clean, rainy = load_photo(row.clean), load_photo(row.rainy)
-        require_equal_sizes(clean.shape, rainy.shape)
+        require_equal_sizes(clean.shape, rainy.shape, (row.clean, row.rainy))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     return Pair(where, row.number, row.clean, row.rainy, clean, rainy)

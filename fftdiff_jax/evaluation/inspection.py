@@ -1,6 +1,6 @@
 """The numbers behind the figures: noised pairs, a draw on its way, rain by frequency.
 
-Each function returns plain arrays that plots.py draws.
+Each function returns plain arrays that the functions of `figures` draw.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fftdiff_jax.method import diffusion, noises, spectra
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import calibration
 from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.restore.tile_programs import make_trajectory
 
@@ -39,12 +40,6 @@ class Path(NamedTuple):
     times: Float[np.ndarray, " s"]  # t of each step, from 1 downwards
     noisy: Float[np.ndarray, "s h w 3"]  # what z_t decodes to before each step
     estimates: Float[np.ndarray, "s h w 3"]  # the clean photo as each step sees it
-
-
-def middle(photo: UInt8[np.ndarray, "h w 3"], side: int = SIDE) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The middle of a photo, at most `side` pixels high and wide."""
-    top, left = (max(0, (length - side) // 2) for length in photo.shape[:2])
-    return photo[top : top + side, left : left + side]
 
 
 def noise_pair(
@@ -76,11 +71,11 @@ def draw_path(
     steps: int,
     seed: int = 0,
 ) -> Path:
-    """Draws one photo, before pairs are centred, and keeps what every step saw and made of it.
+    """Draws one photo, before pairs are centred, and keeps the input and the output of every step.
 
     Args:
       restorer: whose network and sampler draw.
-      rainy: a photo, small enough to be restored in one piece (see `middle`).
+      rainy: a photo, small enough to be restored in one piece (a `pixels.centre_crop` of `SIDE`).
       steps: network evaluations.
       seed: of the noise.
 
@@ -101,10 +96,11 @@ def errors(
     rainy: UInt8[np.ndarray, "h w 3"],
     draws: Float[np.ndarray, "n h w 3"],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `plots.error_by_frequency` draws: of the rainy photo, of the draws' mean, their spread.
+    """The error of the rainy photo and of the draws' mean by frequency, and the draws' spread.
 
     Returns:
-      The rings' edges, and the mean squares in them; the spread is the variance of one draw.
+      What `figures.error_by_frequency` takes: the rings' edges, and the mean squares in them; the
+      spread is the variance of one draw.
 
     Raises:
       UserError: fewer than two draws.
@@ -127,7 +123,7 @@ def rain_by_frequency(
     borders do not draw a cross; smaller photos are left out.
 
     Returns:
-      The map for `plots.where_rain_lives`, and how many pairs it is the mean of.
+      The map for `figures.where_rain_lives`, and how many pairs it is the mean of.
 
     Raises:
       UserError: no photo is large enough.
@@ -148,11 +144,9 @@ def rain_by_frequency(
                 cut = photo[top : top + side, left : left + side].astype(np.float32) / 255
                 # The mean would leak into the lowest frequencies through the window.
                 cut = (cut - cut.mean(axis=(0, 1))) * window
-                spectrum = np.fft.fft2(cut, axes=(0, 1), norm="ortho")
-                power = np.square(np.abs(spectrum)).mean(axis=-1)
-                levels.append(0.5 * np.log(power + spectra.MAGNITUDE_FLOOR**2))
+                levels.append(0.5 * np.log(spectral_power(cut) + spectra.MAGNITUDE_FLOOR**2))
             total += (levels[0] - levels[1]) / len(corners)
         count += bool(corners)
     if not count:
         raise UserError(f"no photo has {side} x {side} pixels; rain by frequency needs larger ones")
-    return np.fft.fftshift(total / count), count
+    return total / count, count

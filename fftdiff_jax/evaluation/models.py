@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -16,17 +14,15 @@ from jaxtyping import PyTree
 from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.evaluation.evaluate import PhotoRestorer, evaluate, load_photos, weights_digest
-from fftdiff_jax.evaluation.records import SCORES, ResultFolder, read_results
-from fftdiff_jax.files import write_text
+from fftdiff_jax.evaluation.records import ResultFolder, read_results
+from fftdiff_jax.evaluation.settings import EvaluationSettings
+from fftdiff_jax.files import csv_text, write_text
+from fftdiff_jax.metrics.scores import SCORES, Score
 
 if TYPE_CHECKING:
     from fftdiff_jax.restore.restorer import Restorer
 
 REPORTED_PHOTOS = 6  # to compare by hand in report.html, over all entries; two an entry at least
-
-_HEADINGS = dict(
-    zip(SCORES, ("PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB", "LPIPS", "LPIPS VGG"), strict=True)
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +83,12 @@ class Comparison:
         width = max(len("rainy"), *(len(name) for name in names))
         count = self.entries[0].summary["num_images"]
         head = f"{f'{count} photos':<{width}} {'steps':>5} {'draws':>5} "
-        scores = [s for s in SCORES if any(s in e.summary["restored"] for e in self.entries)]
-        headings = "".join(f"{_HEADINGS[score]:>10}" for score in scores)
+        scores = [
+            score
+            for score in SCORES.values()
+            if any(score.key in entry.summary["restored"] for entry in self.entries)
+        ]
+        headings = "".join(f"{score.title:>{_width(score)}}" for score in scores)
         lines = [head + headings + f"{'s/photo':>9}"]
         lines.append(
             f"{'rainy':<{width}} {'':>5} {'':>5} " + _cells(self.entries[0], "rainy", scores)
@@ -108,11 +108,10 @@ def evaluate_models(
     models: Sequence[Model],
     manifest: Manifest,
     output_dir: Path,
+    settings: EvaluationSettings = EvaluationSettings(),
     *,
     steps: Sequence[int | None] = (None,),
-    process_count: int = 1,
     report: bool = True,
-    **options: Any,
 ) -> Comparison | None:
     """Evaluates every model at every step count.
 
@@ -123,16 +122,15 @@ def evaluate_models(
       models: what to evaluate.
       manifest: the pairs.
       output_dir: where results go.
+      settings: how, but for the steps.
       steps: step counts; None is each model's own.
-      process_count: see `evaluation.evaluate`.
       report: write report.html.
-      **options: further arguments of `evaluation.evaluate`.
 
     Returns:
-      The table, or None where other processes have not done their share.
+      The table, or None where other processes have not done their part.
 
     Raises:
-      UserError: as `evaluation.evaluate`.
+      UserError: as `evaluate.evaluate`.
     """
     names = distinct_names([model.path for model in models])
     several = len(models) * len(steps) > 1
@@ -146,10 +144,8 @@ def evaluate_models(
                 model.restorer,
                 manifest,
                 folder,
-                steps=count,
+                dataclasses.replace(settings, steps=count),
                 model=model.digest(),
-                process_count=process_count,
-                **options,
             )
             if summary is None:
                 complete = False
@@ -178,27 +174,25 @@ def _write_report(path: Path, entries: Sequence[Entry], manifest: Manifest) -> N
         results = results[: summary["num_images"]]
         ranked = sorted(results, key=lambda result: result.gain)
         chosen = ranked[:ends] + ranked[max(ends, len(ranked) - ends) :]
-        settings = {name: summary[name] for name in ("steps", "draws", "seed")}
+        settings = EvaluationSettings(summary["steps"], summary["draws"], seed=summary["seed"])
         folder = ResultFolder(entry.folder)
         shown = [
-            Shown(r, *load_photos(entry.restorer, manifest, folder, r, **settings)) for r in chosen
+            Shown(r, *load_photos(entry.restorer, manifest, folder, r, settings)) for r in chosen
         ]
         sections.append(Section(entry.name, summary, results, shown))
     write_report(path, sections)
 
 
 def _write_tables(entries: Sequence[Entry], table: Path, details: Path) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
     columns = ["num_images", "steps", "draws", "seconds_per_image"]
-    scores = [f"{key}_{score}" for key in ("rainy", "restored") for score in SCORES]
-    writer.writerow(["name", "folder", *columns, *scores])
+    scores = [f"{photo}_{key}" for photo in ("rainy", "restored") for key in SCORES]
+    rows = [["name", "folder", *columns, *scores]]
     for entry in entries:
         values = [entry.summary[column] for column in columns]
-        for key in ("rainy", "restored"):
-            values += [entry.summary[key].get(score, "") for score in SCORES]
-        writer.writerow([entry.name, entry.folder.name, *values])
-    write_text(table, text.getvalue())
+        for photo in ("rainy", "restored"):
+            values += [entry.summary[photo].get(key, "") for key in SCORES]
+        rows.append([entry.name, entry.folder.name, *values])
+    write_text(table, csv_text(rows))
     listed = [{"name": e.name, "folder": e.folder.name, **e.summary} for e in entries]
     write_text(details, json.dumps(listed, indent=2) + "\n")
 
@@ -219,14 +213,17 @@ def distinct_names(paths: Sequence[str]) -> list[str]:
     return [f"{name}_{i + 1}" for i, name in enumerate(names)]
 
 
-def _cells(entry: Entry, key: str, scores: Sequence[str]) -> str:
-    means = entry.summary[key]
+def _cells(entry: Entry, photo: str, scores: Sequence[Score]) -> str:
+    means = entry.summary[photo]
     cells = []
     for score in scores:
-        value = means.get(score, math.nan)
-        shown = "-" if math.isnan(value) else f"{value:.{2 if 'psnr' in score else 4}f}"
-        cells.append(f"{shown:>10}")
+        value = means.get(score.key, math.nan)
+        cells.append(f"{'-' if math.isnan(value) else score.text(value):>{_width(score)}}")
     return "".join(cells)
+
+
+def _width(score: Score) -> int:
+    return max(10, len(score.title) + 2)
 
 
 def _gain(entry: Entry) -> str:
@@ -238,6 +235,6 @@ def _gain(entry: Entry) -> str:
         found = entry.summary["calibration"]
         text += f"; the 80 % intervals hold {100 * found['coverage']['80']:.0f} % of the pixels"
         if "calibrated_coverage" in found:
-            share = 100 * found["calibrated_coverage"]["80"]
-            text += f", {share:.0f} % when multiplied by {found['scalar']:.2f}"
+            after = 100 * found["calibrated_coverage"]["80"]
+            text += f", {after:.0f} % when multiplied by {found['scalar']:.2f}"
     return text

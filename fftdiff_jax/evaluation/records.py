@@ -1,6 +1,6 @@
 """The folder of an evaluation: one record a photo, appended as it is scored, read to go on.
 
-    settings.json        what was evaluated: a folder that says otherwise is not added to
+    settings.json        what was evaluated: results of other settings are not added
     metrics.csv          one row a photo: its scores
     diagnostics.jsonl    one line a photo: the histograms of calibration.py
     parts/*_of_*.csv     the rows of each process where several work, and .jsonl likewise
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import json
 import math
 import os
@@ -24,15 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import write_text
+from fftdiff_jax.files import csv_text, write_text
 from fftdiff_jax.metrics.calibration import Diagnostics
+from fftdiff_jax.metrics.scores import SCORES
 
-# LPIPS, in its columns' names, by its network.
-PERCEPTUAL = {"alexnet": "lpips", "vgg16": "lpips_vgg"}
-SCORES = ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", *PERCEPTUAL.values())
 COLUMNS = (
     ["file", "row", "height", "width"]
-    + [f"{photo}_{score}" for photo in ("rainy", "restored") for score in SCORES]
+    + [f"{photo}_{key}" for photo in ("rainy", "restored") for key in SCORES]
     + ["seconds"]
 )
 _PRODUCTS = ("metrics.csv", "diagnostics.jsonl", "summary.json", "report.html", "before_after.png")
@@ -46,7 +43,7 @@ class PhotoResult:
       file: the rainy photo, relative to the manifest's folder where it lies below it.
       row: its row in the manifest.
       height, width: in pixels.
-      rainy, restored: scores by the names of `SCORES`; LPIPS is NaN where it was not measured.
+      rainy, restored: scores by the keys of `SCORES`; NaN where one was not measured.
       seconds: time to restore it.
       diagnostics: see calibration.py.
     """
@@ -103,6 +100,7 @@ class ResultFolder:
             write_text(path, json.dumps(settings, indent=2) + "\n")
         for file in (self._rows, self._details):
             _drop_torn_line(file)
+        _give_all_columns(self._rows)
 
     def append(self, result: PhotoResult) -> None:
         """Adds one photo.
@@ -112,8 +110,8 @@ class ResultFolder:
         """
         details = {"row": result.row, **result.diagnostics.to_dict()}
         _append(self._details, json.dumps(details) + "\n")
-        header = "" if self._rows.exists() and self._rows.stat().st_size else _csv_line(COLUMNS)
-        _append(self._rows, header + _csv_line(_to_fields(result)))
+        header = "" if self._rows.exists() and self._rows.stat().st_size else csv_text([COLUMNS])
+        _append(self._rows, header + csv_text([_to_fields(result)]))
 
     def read(self) -> dict[int, PhotoResult]:
         """All scored photos by row, of this process and of the others."""
@@ -134,8 +132,8 @@ class ResultFolder:
         """Rewrites the two tables: these photos alone, each once, in this order."""
         lines = [json.dumps({"row": r.row, **r.diagnostics.to_dict()}) + "\n" for r in results]
         write_text(self.folder / "diagnostics.jsonl", "".join(lines))
-        rows = [_csv_line(_to_fields(result)) for result in results]
-        write_text(self.folder / "metrics.csv", _csv_line(COLUMNS) + "".join(rows))
+        rows = map(_to_fields, results)
+        write_text(self.folder / "metrics.csv", csv_text([COLUMNS, *rows]))
 
     def photo_path(self, row: int, file: str) -> Path:
         """Where the restored photo of a row is kept: a PNG, so that it is kept as scored."""
@@ -183,13 +181,14 @@ def _to_fields(result: PhotoResult) -> list[str]:
     fields = [" ".join(result.file.split("\n")), str(result.row)]
     fields += [str(result.height), str(result.width)]
     for scores in (result.rainy, result.restored):
-        fields += ["" if math.isnan(scores[s]) else f"{scores[s]:.6f}" for s in SCORES]
+        fields += ["" if math.isnan(scores[key]) else f"{scores[key]:.6f}" for key in SCORES]
     return [*fields, f"{result.seconds:.4f}"]
 
 
 def _from_fields(fields: Mapping[str, str], diagnostics: Diagnostics) -> PhotoResult:
+    # Tables of before a score was known lack its columns.
     rainy, restored = (
-        {score: float(fields[f"{photo}_{score}"] or "nan") for score in SCORES}
+        {key: float(fields.get(f"{photo}_{key}") or "nan") for key in SCORES}
         for photo in ("rainy", "restored")
     )
     return PhotoResult(
@@ -202,12 +201,6 @@ def _from_fields(fields: Mapping[str, str], diagnostics: Diagnostics) -> PhotoRe
         seconds=float(fields["seconds"]),
         diagnostics=diagnostics,
     )
-
-
-def _csv_line(fields: Sequence[str]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(fields)
-    return text.getvalue()
 
 
 def _append(path: Path, text: str) -> None:
@@ -229,6 +222,14 @@ def _whole_lines(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     return [f"{line}\n" for line in text.split("\n")[:-1]]
+
+
+def _give_all_columns(path: Path) -> None:
+    """Rewrites a table of before a score was known, with an empty column for it."""
+    lines = _whole_lines(path)
+    if lines and next(csv.reader(lines)) != COLUMNS:
+        rows = [[row.get(name, "") for name in COLUMNS] for row in csv.DictReader(lines)]
+        write_text(path, csv_text([COLUMNS, *rows]))
 
 
 def _drop_torn_line(path: Path) -> None:

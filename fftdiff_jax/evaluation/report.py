@@ -1,22 +1,21 @@
 """A report of an evaluation in one HTML file that needs nothing else, not even a network.
 
 Pictures are inlined, bounded in size and number; the page's own script sorts the table and moves
-the sliders. Every name that comes from a file is escaped.
+the sliders. The page is templates/report.html.j2, which escapes every name that comes from a file.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
-import html
 import io
 import math
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jinja2
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
@@ -26,18 +25,10 @@ from fftdiff_jax import figures
 from fftdiff_jax.evaluation.records import PhotoResult
 from fftdiff_jax.files import write_text
 from fftdiff_jax.metrics import calibration
+from fftdiff_jax.metrics.scores import SCORES, Score
 
 PICTURE_SIDE = 900  # longer side of an inlined photo, in pixels
 PICTURE_QUALITY = 88  # of its JPEG
-PAGE = Path(__file__).with_name("report.html")  # with places for the parts
-NAMES = {  # in the order of interest: tables are wider than most windows
-    "psnr_y": "PSNR Y",
-    "ssim_y": "SSIM Y",
-    "lpips": "LPIPS",
-    "lpips_vgg": "LPIPS VGG",
-    "psnr_rgb": "PSNR RGB",
-    "ssim_rgb": "SSIM RGB",
-}
 
 _Pixels = UInt8[np.ndarray, "h w 3"]
 
@@ -54,7 +45,7 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """What the report says of one model at one number of steps.
+    """What the report shows of one model at one number of steps.
 
     Attributes:
       name: the model's.
@@ -76,109 +67,117 @@ def write_report(path: str | os.PathLike[str], sections: Sequence[Section]) -> N
       UserError: the file cannot be written.
     """
     first = sections[0].summary
-    source = Path(str(first.get("manifest", ""))).name
-    parts = {
-        "title": html.escape(f"Deraining {source}: {first['num_images']} photos"),
-        "subtitle": html.escape(str(first.get("manifest", ""))),
-        "comparison": _comparison(sections),
-        "entries": "\n".join(_section(i, section) for i, section in enumerate(sections)),
-    }
-    page = PAGE.read_text(encoding="utf-8")
-    # One pass: braces in a file's name are no placeholder.
-    write_text(path, re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page))
+    source = str(first.get("manifest", ""))
+    page = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template("report.html.j2")
+    text = page.render(
+        title=f"Deraining {Path(source).name}: {first['num_images']} photos",
+        subtitle=source,
+        comparison=_comparison(sections) if len(sections) > 1 else None,
+        sections=[_section(section) for section in sections],
+    )
+    write_text(path, text + "\n")
 
 
-def _comparison(sections: Sequence[Section]) -> str:
-    if len(sections) == 1:
-        return ""
-    names = [name for name in NAMES if any(name in s.summary["restored"] for s in sections)]
-    rows = [_score_row("rainy photos", "", "", sections[0].summary, "rainy", names)]
+class _Head(NamedTuple):
+    """The head of a column, and what a pointer over it reads."""
+
+    text: str
+    tip: str = ""
+
+
+class _Cell(NamedTuple):
+    """What a cell shows, and what its column is sorted by."""
+
+    text: str
+    value: Any
+
+
+class _Chart(NamedTuple):
+    """A picture as a data URI, and the words below it."""
+
+    uri: str
+    caption: str
+
+
+def _comparison(sections: Sequence[Section]) -> dict[str, Any]:
+    scores = [
+        score
+        for score in SCORES.values()
+        if any(score.key in section.summary["restored"] for section in sections)
+    ]
+    rainy = sections[0].summary["rainy"]
+    rows = [[_Cell("rainy photos", "rainy photos"), _Cell("", ""), _Cell("", "")]]
+    rows[0] += [*(_score_cell(score, rainy) for score in scores), _Cell("", "")]
     for section in sections:
         summary = section.summary
-        rows.append(
-            _score_row(section.name, summary["steps"], summary["draws"], summary, "restored", names)
-        )
-    heads = ["model", "steps", "draws", *(NAMES[name] for name in names), "s a photo"]
-    table = _table(heads, rows)
+        row = [_Cell(str(x), x) for x in (section.name, summary["steps"], summary["draws"])]
+        row += [_score_cell(score, summary["restored"]) for score in scores]
+        seconds = summary["seconds_per_image"]
+        rows.append([*row, _Cell(f"{seconds:.2f}", seconds)])
+    heads = [_Head("model"), _Head("steps"), _Head("draws"), *map(_head, scores)]
     points = [
         {"name": s.name, **{k: s.summary[k] for k in ("steps", "draws")}, **s.summary["restored"]}
         for s in sections
     ]
-    chart = ""
+    chart = None
     if all("lpips" in point for point in points):
-        figure = figures.perception_distortion(points, sections[0].summary["rainy"])
-        chart = f'<div class="charts">{_chart(figure, "PSNR against LPIPS")}</div>'
-    tabs = "".join(
-        f'<button role="tab" aria-controls="entry{i}" aria-selected="{str(i == 0).lower()}">'
-        f"{html.escape(_label(section))}</button>"
-        for i, section in enumerate(sections)
-    )
-    tabs = f'<div class="tabs" role="tablist">{tabs}</div>'
-    return f"<h2>Comparison</h2>{table}{chart}{tabs}"
+        chart = _chart(figures.perception_distortion(points, rainy), "PSNR against LPIPS")
+    return {"heads": [*heads, _Head("s a photo")], "rows": rows, "chart": chart}
 
 
-def _section(index: int, section: Section) -> str:
-    summary = section.summary
-    parts = [f'<section id="entry{index}"{" hidden" if index else ""}>']
-    parts.append(f"<h2>{html.escape(_label(section))}</h2>")
-    parts.append(f'<div class="tiles">{_tiles(summary)}</div>')
-    parts.append("<h2>Photos that gained least and most</h2>")
-    parts.append('<p class="soft">Drag across a photo, or use the arrow keys.</p>')
-    parts.append(f'<div class="grid">{"".join(_slider(shown) for shown in section.shown)}</div>')
-    parts.append(f'<h2>Figures</h2><div class="charts">{_charts(section)}</div>')
-    parts.append("<h2>Every photo</h2>")
-    parts.append(_photo_table(section.results))
-    parts.append("</section>")
-    return "\n".join(parts)
-
-
-def _label(section: Section) -> str:
+def _section(section: Section) -> dict[str, Any]:
     steps, draws = section.summary["steps"], section.summary["draws"]
-    return f"{section.name}: {steps} step{'s' * (steps != 1)}, {draws} draw{'s' * (draws != 1)}"
+    heads, rows = _photo_table(section.results)
+    return {
+        "label": f"{section.name}: {steps} step{'s' * (steps != 1)}, "
+        f"{draws} draw{'s' * (draws != 1)}",
+        "tiles": _tiles(section.summary),
+        "photos": [_photo(shown) for shown in section.shown],
+        "charts": _charts(section),
+        "heads": heads,
+        "rows": rows,
+    }
 
 
-def _tiles(summary: Mapping[str, Any]) -> str:
+def _tiles(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     tiles = []
-    for score, name in NAMES.items():
-        if score not in summary["restored"]:
+    for key, score in SCORES.items():
+        if key not in summary["restored"]:
             continue
-        gain = _number(score, summary["gain"][score], sign=True)
+        interval = ""
         if "gain" in summary["intervals"]:
-            low, high = summary["intervals"]["gain"][score]
-            gain += f"<br>[{_number(score, low, sign=True)}, {_number(score, high, sign=True)}]"
-        before = _number(score, summary["rainy"][score])
-        after = _number(score, summary["restored"][score])
-        unit = ", dB" if score.startswith("psnr") else ""
+            low, high = summary["intervals"]["gain"][key]
+            interval = f"[{score.text(low, sign=True)}, {score.text(high, sign=True)}]"
         tiles.append(
-            f'<div class="tile"><span class="soft">{name}{unit}</span><b>{after}</b>'
-            f'<span class="soft">rainy {before}<br>change {gain}</span></div>'
+            {
+                "title": f"{score.title}, {score.unit}" if score.unit else score.title,
+                "tip": _tip(score),
+                "value": score.text(summary["restored"][key]),
+                "rainy": score.text(summary["rainy"][key]),
+                "gain": score.text(summary["gain"][key], sign=True),
+                "interval": interval,
+            }
         )
-    tiles.append(
-        '<div class="tile"><span class="soft">seconds a photo</span>'
-        f"<b>{summary['seconds_per_image']:.2f}</b></div>"
-    )
-    return "".join(tiles)
+    seconds = {"title": "seconds a photo", "value": f"{summary['seconds_per_image']:.2f}"}
+    return [*tiles, dict.fromkeys(("tip", "rainy", "gain", "interval"), "") | seconds]
 
 
-def _slider(shown: Shown) -> str:
-    result = shown.result
-    name = html.escape(result.file)
-    rainy, restored, clean = (
-        _photo_uri(photo) for photo in (shown.rainy, shown.restored, shown.clean)
-    )
-    return f"""<figure>
-<div class="slider"><img class="restored" src="{restored}" alt="{name}, restored">
-<img class="clean" src="{clean}" alt="{name}, clean" hidden>
-<img class="over" src="{rainy}" alt="{name}, rainy"><div class="bar"></div>
-<span class="left">rainy</span><span class="right">restored</span>
-<input type="range" min="0" max="100" step="0.5" value="50" aria-label="compare {name}"></div>
-<figcaption><span>{name}: {result.rainy["psnr_y"]:.2f} to {result.restored["psnr_y"]:.2f} dB
-({result.gain:+.2f})</span>
-<label><input type="checkbox" class="truth"> show the clean photo</label></figcaption>
-</figure>"""
+def _photo(shown: Shown) -> dict[str, str]:
+    before, after = (scores["psnr_y"] for scores in (shown.result.rainy, shown.result.restored))
+    return {
+        "name": shown.result.file,
+        "change": f"{before:.2f} to {after:.2f} dB\n({shown.result.gain:+.2f})",
+        "rainy": _photo_uri(shown.rainy),
+        "restored": _photo_uri(shown.restored),
+        "clean": _photo_uri(shown.clean),
+    }
 
 
-def _charts(section: Section) -> str:
+def _charts(section: Section) -> list[_Chart]:
     whole = calibration.average([result.diagnostics for result in section.results])
     rainy, restored = (
         np.array([getattr(result, kind)["psnr_y"] for result in section.results])
@@ -213,70 +212,44 @@ def _charts(section: Section) -> str:
         if after is not None:
             note += ", each photo judged with one fitted on others"
         charts.append(_chart(figure, note))
-    return "".join(charts)
+    return charts
 
 
-def _photo_table(results: Sequence[PhotoResult]) -> str:
-    scores = [s for s in NAMES if any(not math.isnan(r.restored[s]) for r in results)]
-    heads = ["photo", "row", "size", "gain, dB"]
-    heads += [f"{NAMES[s]}{part}" for s in scores for part in ("", " rainy")]
-    heads.append("seconds")
+def _photo_table(results: Sequence[PhotoResult]) -> tuple[list[_Head], list[list[_Cell]]]:
+    scores = [
+        score
+        for key, score in SCORES.items()
+        if any(not math.isnan(result.restored[key]) for result in results)
+    ]
+    heads = [_Head("photo"), _Head("row"), _Head("size"), _Head("gain, dB", "of PSNR Y")]
+    for score in scores:
+        heads += [_head(score), _Head(f"{score.title} rainy", _tip(score))]
     rows = []
     for result in results:
         cells = [
-            (result.file, result.file),
-            (str(result.row), result.row),
-            (f"{result.width}x{result.height}", result.width * result.height),
-            (f"{result.gain:+.2f}", result.gain),
+            _Cell(result.file, result.file),
+            _Cell(str(result.row), result.row),
+            _Cell(f"{result.width}x{result.height}", result.width * result.height),
+            _Cell(f"{result.gain:+.2f}", result.gain),
         ]
         for score in scores:
-            for value in (result.restored[score], result.rainy[score]):
-                missing = math.isnan(value)
-                cells.append(("" if missing else _number(score, value), "" if missing else value))
-        cells.append((f"{result.seconds:.2f}", result.seconds))
-        rows.append(cells)
-    return _table(heads, rows, "photos")
+            cells += [_score_cell(score, found) for found in (result.restored, result.rainy)]
+        rows.append([*cells, _Cell(f"{result.seconds:.2f}", result.seconds)])
+    return [*heads, _Head("seconds")], rows
 
 
-def _score_row(
-    name: str,
-    steps: Any,
-    draws: Any,
-    summary: Mapping[str, Any],
-    key: str,
-    scores: Sequence[str],
-) -> list[tuple[str, Any]]:
-    cells = [(name, name), (str(steps), steps), (str(draws), draws)]
-    for score in scores:
-        value = summary[key].get(score)
-        cells.append(("", "") if value is None else (_number(score, value), value))
-    seconds = summary["seconds_per_image"] if key == "restored" else ""
-    return [*cells, (f"{seconds:.2f}" if key == "restored" else "", seconds)]
+def _head(score: Score) -> _Head:
+    return _Head(score.title, _tip(score))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[tuple[str, Any]]], kind: str = "") -> str:
-    """Cells are what is shown and what is sorted by."""
-    head = "".join(
-        f'<th scope="col"><button type="button">{html.escape(text)}</button></th>' for text in heads
-    )
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td data-value="{html.escape(str(value))}">{html.escape(text)}</td>'
-            for text, value in row
-        )
-        + "</tr>\n"
-        for row in rows
-    )
-    return (
-        f'<div class="scroll {kind}"><table class="sortable"><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+def _tip(score: Score) -> str:
+    return f"{score.about}; {score.better} is better"
 
 
-def _number(score: str, value: float, *, sign: bool = False) -> str:
-    digits = 2 if score.startswith("psnr") else 4
-    return f"{value:{'+' if sign else ''}.{digits}f}"
+def _score_cell(score: Score, values: Mapping[str, float]) -> _Cell:
+    """Empty where the score was not measured."""
+    value = values.get(score.key, math.nan)
+    return _Cell("", "") if math.isnan(value) else _Cell(score.text(value), value)
 
 
 def _photo_uri(photo: _Pixels) -> str:
@@ -287,12 +260,10 @@ def _photo_uri(photo: _Pixels) -> str:
     return _uri("image/jpeg", file.getvalue())
 
 
-def _chart(figure: Figure, caption: str) -> str:
+def _chart(figure: Figure, caption: str) -> _Chart:
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=150)
-    uri = _uri("image/png", file.getvalue())
-    text = html.escape(caption)
-    return f'<figure><img src="{uri}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+    return _Chart(_uri("image/png", file.getvalue()), caption)
 
 
 def _uri(kind: str, content: bytes) -> str:

@@ -11,7 +11,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int, PyTree, UInt8
 
@@ -21,14 +20,15 @@ from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import spectra
 from fftdiff_jax.method.method import make_method
-from fftdiff_jax.metrics import lpips, psnr_ssim
 from fftdiff_jax.metrics.draws import centred, deviations
-from fftdiff_jax.restore.restorer import Restorer, to_uint8
+from fftdiff_jax.metrics.power import spectral_power
+from fftdiff_jax.metrics.scores import SCORES, mean_scores
+from fftdiff_jax.pixels import centre_crop, to_uint8
+from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.restore.tile_programs import make_draw, steps_taken
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
 AT_ONCE = 4  # crops in a batch
-NETS = ("alexnet", "vgg16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +52,8 @@ def load_crops(manifest: Manifest, side: int = 192, limit: int = 0) -> Crops:
     if not pairs:
         raise UserError(f"{manifest.path}: no pair is as large as {side} x {side} pixels")
     return Crops(
-        np.stack([_centre(pair.clean, side) for pair in pairs]),
-        np.stack([_centre(pair.rainy, side) for pair in pairs]),
+        np.stack([centre_crop(pair.clean, side) for pair in pairs]),
+        np.stack([centre_crop(pair.rainy, side) for pair in pairs]),
         tuple(pair.rainy for pair in pairs),
     )
 
@@ -64,8 +64,8 @@ def screen(
     """Scores of the mean of the draws, of one draw, and of the spread; means over the crops.
 
     Returns:
-      psnr_y, ssim_y, lpips_alexnet, lpips_vgg16 of the mean of the draws; with several draws also
-      the same names with the prefix draw_ for the first draw alone, `spread_over_error`,
+      every score of `SCORES` of the mean of the draws; with several draws also the same names with
+      the prefix draw_ for the first draw alone, `spread_over_error`,
       `spread_over_error_by_band` (from low to high frequency) and `spread_error_correlation`, over
       pixels. Spread is the root of the draws' mean variance, error the root mean square of
       mean - clean, corrected for the number of draws: 1 is calibrated. With one step also
@@ -85,11 +85,9 @@ def screen(
     scores: dict[str, Any] = score_crops(mean, crops.clean)
     if sampling_config.steps == 1:
         restorer = Restorer(params, dataclasses.replace(config, sampling=sampling_config))
-        cut = [_centre(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
-        pairs = zip(cut, crops.clean, strict=True)
-        scores["whole_psnr_y"] = float(
-            np.mean([psnr_ssim.score_photos(photo, truth)["psnr_y"] for photo, truth in pairs])
-        )
+        cut = [centre_crop(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
+        psnr_y = mean_scores(np.stack(cut), crops.clean, [SCORES["psnr_y"]])
+        scores["whole_psnr_y"] = psnr_y["psnr_y"]
     if len(draws) > 1:
         scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], crops.clean).items()}
         scores |= spread_against_error(draws, crops.clean.astype(np.float32) / 255)
@@ -99,17 +97,8 @@ def screen(
 def score_crops(
     photos: Float[np.ndarray, "n s s 3"], clean: UInt8[np.ndarray, "n s s 3"]
 ) -> dict[str, float]:
-    """Means over crops of PSNR and SSIM on Y and of LPIPS with both networks, rounded to 8 bits."""
-    rounded = to_uint8(photos)
-    rows = []
-    for photo, truth in zip(rounded, clean, strict=True):
-        scores = psnr_ssim.score_photos(photo, truth)
-        row = {"psnr_y": scores["psnr_y"], "ssim_y": scores["ssim_y"]}
-        a, b = (jnp.asarray(x[None], jnp.float32) / 255 for x in (photo, truth))
-        for net in NETS:
-            row[f"lpips_{net}"] = float(lpips.lpips(a, b, net=net)[0])
-        rows.append(row)
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    """Means over crops of every score of `SCORES`, the photos in [0, 1] rounded to 8 bits."""
+    return mean_scores(to_uint8(photos), clean, tuple(SCORES.values()))
 
 
 def spread_against_error(
@@ -139,8 +128,7 @@ def spread_against_error(
 
 
 def _power(photos: Float[np.ndarray, "n s s 3"]) -> Float[np.ndarray, "s s"]:
-    spectrum = np.fft.fftshift(np.fft.fft2(photos, axes=(1, 2), norm="ortho"), axes=(1, 2))
-    return np.square(np.abs(spectrum)).mean(axis=(0, -1))
+    return spectral_power(photos).mean(axis=0)
 
 
 def _draw(
@@ -161,8 +149,3 @@ def _batches(count: int) -> Int[np.ndarray, "n b"]:
     """Indices in batches of one size; the last one repeats the last crop."""
     padded = np.minimum(np.arange(-(-count // AT_ONCE) * AT_ONCE), count - 1)
     return padded.reshape(-1, AT_ONCE)
-
-
-def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
-    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-    return photo[top : top + side, left : left + side]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from fftdiff_jax.evaluation.records import SCORES, PhotoResult
+from fftdiff_jax.evaluation.records import PhotoResult
 from fftdiff_jax.metrics import calibration
+from fftdiff_jax.metrics.scores import SCORES
 
 RESAMPLES = 10_000  # of the bootstrap: its 95 % ends then move by about 1 % of the interval
 
@@ -20,7 +21,7 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
 
     Returns:
       num_images, steps, draws, seconds_per_image; rainy, restored and gain: the mean of each score
-      (gain is restored - rainy; LPIPS is better when smaller); intervals: the 95 % bootstrap
+      (gain is restored - rainy; see `Score.better`); intervals: the 95 % bootstrap
       interval of each of these means, with photos as the sample; calibration: see
       `calibration.calibrate`, where there was more than one draw.
     """

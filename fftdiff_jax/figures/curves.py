@@ -1,6 +1,6 @@
 """Figures of numbers: where rain lives, errors by frequency, spread against error, scores.
 
-Each function takes plain arrays and returns a Matplotlib figure; `plots` names them all.
+Each function takes plain arrays and returns a Matplotlib figure; `figures` names them all.
 """
 
 from __future__ import annotations
@@ -162,23 +162,26 @@ def coverage(
 
 def spread_against_error(
     edges: Float[np.ndarray, " s1"],
-    share: Float[np.ndarray, " s"],
+    pixel_fraction: Float[np.ndarray, " s"],
     error_square: Float[np.ndarray, " s"],
 ) -> Figure:
-    """The error that pixels of each spread really have; on the diagonal the spread is honest.
+    """The error that pixels of each spread really have; on the diagonal they are equal.
 
-    `edges` of the spread are in 0..1; `share` is each bin's share of the pixels, `error_square` the
-    sum of its squared errors over the number of all pixels. Both axes show 8-bit grey levels.
+    `edges` of the spread are in 0..1; `pixel_fraction` is each bin's part of all pixels,
+    `error_square` the sum of its squared errors over the number of all pixels. Both axes show 8-bit
+    grey levels.
     """
-    used = share > 1e-4  # fewer pixels than that say nothing of a mean
+    used = pixel_fraction > 1e-4  # a mean over fewer pixels is mostly chance
     middles = 255 * np.sqrt(edges[1:] * edges[:-1])[used]
-    error = 255 * np.sqrt(error_square[used] / share[used])
+    error = 255 * np.sqrt(error_square[used] / pixel_fraction[used])
     figure = style.figure(4.4, 3.9)
     ax = figure.subplots()
     ends = [min(middles.min(), error.min()) / 1.3, max(middles.max(), error.max()) * 1.3]
     ax.plot(ends, ends, color=style.GREY, lw=1, ls="--", label="spread = error")
     ax.plot(middles, error, color=style.RESTORED, lw=1.2, zorder=2)
-    ax.scatter(middles, error, s=6 + 250 * share[used], color=style.RESTORED, alpha=0.75, zorder=3)
+    ax.scatter(
+        middles, error, s=6 + 250 * pixel_fraction[used], color=style.RESTORED, alpha=0.75, zorder=3
+    )
     ax.scatter([], [], s=31, color=style.RESTORED, alpha=0.75, label="10 % of the pixels")
     ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     style.logarithmic(ax.xaxis, ax.yaxis)

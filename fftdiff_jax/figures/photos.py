@@ -1,6 +1,6 @@
 """Figures of photos and of their spectra.
 
-Each function takes plain arrays and returns a Matplotlib figure; `plots` names them all.
+Each function takes plain arrays and returns a Matplotlib figure; `figures` names them all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from fftdiff_jax.figures import style
 from fftdiff_jax.figures.style import Photo
 from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.metrics.power import spectral_power
 
 MOST_STEPS = 8  # columns of a draw's path
 
@@ -46,9 +47,8 @@ def pair_with_spectra(clean: Photo, rainy: Photo) -> Figure:
     spectra.
     """
     photos = [style.unit(clean), style.unit(rainy)]
-    spectra = [style.spectrum(photo) for photo in photos]
-    levels = [style.level(spectrum) for spectrum in spectra]
-    phases = [np.angle(spectrum.mean(axis=-1)) for spectrum in spectra]
+    levels = [style.level(photo) for photo in photos]
+    phases = [np.angle(style.spectrum(photo).mean(axis=-1)) for photo in photos]
     figure, axes = _grid(3, 3, clean, beside=0.76, above=0.27)
     low, high = np.percentile(np.stack(levels), [1, 99.9])
     amounts: dict[str, Any] = {"colour_label": "dB", "cmap": "magma", "vmin": low, "vmax": high}
@@ -84,15 +84,15 @@ def noising(
     """The forward process: noisy states of one pair at rising times, and the photos they decode to.
 
     The states are shown as the mean over R, G and B of their magnitude and phase channels, clean
-    over rainy, in the units of the noise: as grey as rain, it has nearly a deviation of 1 in the
-    mean of its channels as well.
+    over rainy, in the units of the noise: as grey as rain, the mean of its channels has nearly a
+    std of 1 as well.
     """
     figure, axes = _grid(3, len(photos), photos[0], right=0.58)
     scale: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -2.5, "vmax": 2.5}
     for i, (photo, state, label) in enumerate(zip(photos, states, labels, strict=True)):
         style.show(axes[0, i], photo)
         axes[0, i].set_title(label, fontsize=style.NORMAL)
-        bar = "deviations" if i == len(photos) - 1 else None
+        bar = "std of the noise" if i == len(photos) - 1 else None
         for row, channels in ((1, state[..., :3]), (2, state[..., 3:])):
             shown = channels.mean(axis=-1)
             style.show_spectrum(
@@ -119,7 +119,7 @@ def sampling_path(
     shown_steps = np.linspace(0, len(photos) - 1, min(len(photos), MOST_STEPS)).round().astype(int)
     photos, labels = photos[shown_steps], [labels[i] for i in shown_steps]
     shown = [style.unit(rainy), *(style.unit(photo) for photo in photos)]
-    levels = [style.level(style.spectrum(photo)) for photo in shown]
+    levels = [style.level(photo) for photo in shown]
     changes = [level - levels[0] for level in levels]
     names = ["clean\nestimate", "its\nmagnitude", "over the\nrainy one"]
     if noisy is not None:
@@ -176,8 +176,8 @@ def draws_and_spread(
     count = (2 if clean is None else 3) if shown is None else shown
     photos += [(f"draw {i + 1}", draw) for i, draw in enumerate(draws[:count])]
     differences = np.concatenate(found)
-    power = sum(np.square(np.abs(style.spectrum(row))) for row in differences)
-    by_frequency = 10 * np.log10(power.mean(axis=-1) + 1e-12)
+    power = sum(spectral_power(row) for row in differences)
+    by_frequency = 10 * np.log10(power + 1e-12)
     rows = -(-(len(photos) + len(maps) + 1) // 3)
     figure, grid = _grid(rows, 3, rainy, left=0.08, beside=0.66, above=0.3)
     axes = list(grid.flat)

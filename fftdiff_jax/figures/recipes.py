@@ -1,6 +1,6 @@
 """The table and the figure of `experiments.compare`: quality against steps, and the trade-off.
 
-A row is what `screening.screen` says plus recipe, seed, steps, draws and noise_scale; rows of
+A row is what `screening.screen` returns plus recipe, seed, steps, draws and noise_scale; rows of
 several seeds become one with mean and spread.
 """
 
@@ -12,28 +12,37 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from fftdiff_jax.metrics.scores import SCORES
+
+_PSNR_Y, *_OTHERS = ((score.key, score.title, f".{score.digits}f") for score in SCORES.values())
 COLUMNS = (
-    ("psnr_y", "PSNR Y", ".2f"),
+    _PSNR_Y,
     ("whole_psnr_y", "cut from whole", ".2f"),
-    ("ssim_y", "SSIM Y", ".3f"),
-    ("lpips_alexnet", "LPIPS Alex", ".3f"),
-    ("lpips_vgg16", "LPIPS VGG", ".3f"),
+    *_OTHERS,
     ("draw_psnr_y", "one draw, PSNR Y", ".2f"),
     ("spread_over_error", "spread/error", ".2f"),
     ("spread_error_correlation", "correlation", ".2f"),
 )
+# Names in results.json files of before, and what they are called since.
+FORMER_NAMES = {"lpips_alexnet": "lpips", "lpips_vgg16": "lpips_vgg"}
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = "sD^"  # of the first recipes, of those whose colours are used again, and so on
-JUDGE = "lpips_vgg16"  # the loss knows the other network
+JUDGE = "lpips_vgg"  # the loss knows the other network
 
 
 def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
-    """A Markdown table, one line a recipe and way of sampling; seeds as mean +- deviation."""
+    """A Markdown table, one line a recipe and way of sampling; seeds as mean ± std.
+
+    It has the columns that some row has a value for.
+    """
     head = ["recipe", "seeds", "training steps", "steps", "noise", "draws"]
-    lines = [" | ".join([*head, *(title for _, title, _ in COLUMNS)])]
-    lines.append(" | ".join(["---"] * (len(head) + len(COLUMNS))))
-    for (recipe, steps, scale, draws), group in _groups(rows).items():
+    groups = _groups(rows)
+    known = {name for group in groups.values() for row in group for name in row}
+    columns = [column for column in COLUMNS if column[0] in known]
+    lines = [" | ".join([*head, *(title for _, title, _ in columns)])]
+    lines.append(" | ".join(["---"] * (len(head) + len(columns))))
+    for (recipe, steps, scale, draws), group in groups.items():
         # In equal minutes every seed has as many as its machine managed.
         trained = [row["training_steps"] for row in group]
         trained = trained if len(set(trained)) > 1 else trained[:1]
@@ -45,7 +54,7 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
             f"{scale:g}" if steps > 1 else "",
             str(draws),
         ]
-        for name, _, form in COLUMNS:
+        for name, _, form in columns:
             values = [row[name] for row in group if name in row]
             words.append(_mean_and_spread(values, form))
         lines.append(" | ".join(words))
@@ -83,7 +92,7 @@ def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
             against_steps.plot(steps, psnr, mark, color=colour, label=label, markersize=4)
             perceptual.plot(steps, distance, mark, color=colour, markersize=4)
             trade.plot(distance, psnr, mark, color=colour, markersize=4)
-    rainy = [row for row in rows if row["recipe"] == "rainy"]
+    rainy = [row for row in map(_with_names_of_today, rows) if row["recipe"] == "rainy"]
     if rainy:
         up, across = (statistics.fmean(row[name] for row in rainy) for name in ("psnr_y", JUDGE))
         # In words: on the axes it would be far off, and press the recipes together.
@@ -105,10 +114,14 @@ def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
 
 def _groups(rows: Sequence[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
     groups: dict[tuple, list[dict[str, Any]]] = {}
-    for row in rows:
+    for row in map(_with_names_of_today, rows):
         key = (row["recipe"], row["steps"], row["noise_scale"], row["draws"])
         groups.setdefault(key, []).append(row)
     return groups
+
+
+def _with_names_of_today(row: dict[str, Any]) -> dict[str, Any]:
+    return {FORMER_NAMES.get(name, name): value for name, value in row.items()}
 
 
 def _mean_and_spread(values: Sequence[float], form: str) -> str:

@@ -1,4 +1,4 @@
-"""What the figures of plots.py share: axes, spectra as pictures, colours."""
+"""What all figures use: axes, spectra as pictures, colours."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator
+
+from fftdiff_jax.metrics.power import spectral_power
 
 RAINY, RESTORED, SPREAD, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 LINES = (RAINY, RESTORED, SPREAD, "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -40,9 +42,9 @@ def spectrum(photo: Float[np.ndarray, "h w c"]) -> Complex[np.ndarray, "h w c"]:
     return np.fft.fftshift(np.fft.fft2(photo, axes=(0, 1), norm="ortho"), axes=(0, 1))
 
 
-def level(values: Complex[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
-    """Magnitude in dB, the root mean square over channels; what rounding adds is the floor."""
-    return 10 * np.log10(np.square(np.abs(values)).mean(axis=-1) + 1e-6)
+def level(photo: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
+    """The magnitude in dB, RMS over channels; what rounding to 8 bits adds is the floor."""
+    return 10 * np.log10(spectral_power(photo) + 1e-6)
 
 
 def centred(values: np.ndarray, percentile: float) -> dict[str, Any]:

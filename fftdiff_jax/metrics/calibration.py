@@ -1,4 +1,4 @@
-"""Do the draws tell how wrong they are? Interval coverage, spread against error, by frequency too.
+"""Do the draws show how wrong they are? Interval coverage, spread against error, by frequency too.
 
 With D draws of a pixel in D/2 pairs (draws.py), their mean m, the variance s^2 of a draw and e^2 of
 the mean, the truth x of a calibrated model is one more draw, and where draws are Gaussian
@@ -6,7 +6,7 @@ the mean, the truth x of a calibrated model is one more draw, and where draws ar
     (x - m) / sqrt(s^2 + e^2 + u^2)   follows Student's t with D/2 degrees of freedom
 
 (the prediction interval of, for example, Hahn and Meeker, Statistical Intervals, section 4.2; a
-pair is one measurement of s), with u the deviation of rounding the truth to 8 bits. The central
+pair is one measurement of s), with u the std of rounding the truth to 8 bits. The central
 q-interval is m plus or minus t_q times that root. It is used here in place of quantiles of the
 draws since 4 or 8 draws have no 95 % quantile. *Calibration* multiplies the root by one scalar,
 chosen so that the 80 % interval covers
@@ -32,7 +32,7 @@ from fftdiff_jax.metrics.draws import deviations
 LEVELS = (0.5, 0.8, 0.95)  # central intervals that are reported
 FITTED_LEVEL = 0.8  # the one that the scalar makes right
 FOLDS = 5  # the scalar that a photo is judged with is fitted without its fold
-ROUNDING = 1 / 255 / math.sqrt(12)  # deviation of rounding to 8 bits
+ROUNDING = 1 / 255 / math.sqrt(12)  # std of rounding to 8 bits
 RATIOS = np.geomspace(1e-3, 1e5, 321)  # edges: 40 bins a decade of |x - m| over the root
 SPREADS = np.geomspace(1 / 2048, 1 / 2, 31)  # edges: three bins an octave of the root
 FREQUENCIES = np.linspace(0, 0.5, 33)  # edges, in cycles a pixel
@@ -40,7 +40,7 @@ FREQUENCIES = np.linspace(0, 0.5, 33)  # edges, in cycles a pixel
 
 @dataclasses.dataclass(frozen=True)
 class Diagnostics:
-    """What one photo, or the average of several, says beyond its scores.
+    """What is measured of one photo, or of several on average, beside its scores.
 
     Powers are mean squares of the orthonormal spectrum's coefficients in rings of `FREQUENCIES`,
     the constant term left out, NaN for a ring without coefficients. What takes several draws is
@@ -99,7 +99,7 @@ def diagnose(
     nothing = np.zeros(0)
     ratio_share = spread_share = error_square = spread_power = nothing
     if count > 1:
-        root = predictive_deviation(draws)
+        root = predictive_std(draws)
         ratio_share = _histogram(error / root, RATIOS)
         spread_share = _histogram(root, SPREADS)
         error_square = _histogram(root, SPREADS, error * error)
@@ -116,14 +116,14 @@ def diagnose(
     )
 
 
-def predictive_deviation(draws: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "*d"]:
-    """The root above: deviation of a further draw from the mean of these, rounding included."""
+def predictive_std(draws: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "*d"]:
+    """The root above: the std of a further draw about the mean of these, rounding included."""
     found = deviations(draws)
     return np.sqrt(found.variance() + found.mean_variance() + ROUNDING**2)
 
 
 def interval_multiple(level: float, draws: int) -> float:
-    """t_q: how many deviations the central interval that holds `level` reaches to each side."""
+    """t_q: how many std the central interval that holds `level` reaches to each side."""
     return float(special.stdtrit(draws // 2, (1 + level) / 2))
 
 

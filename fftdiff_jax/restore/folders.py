@@ -170,7 +170,7 @@ def _restore(
 ) -> None:
     from fftdiff_jax.data.images import load_photo_file, save_photo, save_png
     from fftdiff_jax.metrics import draws as drawing
-    from fftdiff_jax.restore.restorer import to_uint8
+    from fftdiff_jax.pixels import to_uint8
 
     photo = load_photo_file(job.source)
     options: dict[str, Any] = {"steps": steps, "seed": seed, "bits": photo.bits}

@@ -22,6 +22,7 @@ from fftdiff_jax.config import Config
 from fftdiff_jax.method import rain_spectrum
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.pixels import to_uint8
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +63,7 @@ class Look:
     @property
     def restored(self) -> UInt8[np.ndarray, "h w 3"]:
         """The mean of the draws, rounded once."""
-        return np.round(np.clip(self.draws.mean(axis=0), 0, 1) * 255).astype(np.uint8)
+        return to_uint8(self.draws.mean(axis=0))
 
     @property
     def spread(self) -> Float[np.ndarray, "h w"]:
@@ -87,7 +88,7 @@ class Look:
         from fftdiff_jax.figures import style
 
         photos = (style.unit(self.rainy), style.unit(self.restored))
-        before, after = (style.level(style.spectrum(photo)) for photo in photos)
+        before, after = (style.level(photo) for photo in photos)
         low, high = np.percentile(before, [1, 99.9])
         high = max(high, low + 1)
         return style.coloured(before, "magma", low, high), style.coloured(after, "magma", low, high)

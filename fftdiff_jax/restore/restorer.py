@@ -16,6 +16,8 @@ from fftdiff_jax.config import Config, SamplingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.metrics.power import spectral_power
+from fftdiff_jax.pixels import pixel_type, to_bits, to_uint8
 from fftdiff_jax.restore import pillow
 from fftdiff_jax.restore.engine import Engine
 from fftdiff_jax.restore.tiling import Rows
@@ -125,9 +127,9 @@ class Restorer:
           UserError: not an 8-bit RGB photo, or fewer than one draw or step.
         """
         pixels, numbers = _pixels(photo), self._numbers(draws)
-        restored = np.empty(pixels.shape, _depth(bits))
+        restored = np.empty(pixels.shape, pixel_type(bits))
         for top, rows in self._rows(pixels, numbers, steps, seed):
-            restored[top : top + rows.shape[1]] = _rounded(rows.mean(axis=0), bits)
+            restored[top : top + rows.shape[1]] = to_bits(rows.mean(axis=0), bits)
         return pillow.like(photo, restored) if isinstance(photo, Image.Image) else restored
 
     def with_spread(
@@ -148,11 +150,11 @@ class Restorer:
         """
         pixels = _pixels(photo)
         steps = self._steps_of_a_spread(draws, steps)
-        restored = np.empty(pixels.shape, _depth(bits))
+        restored = np.empty(pixels.shape, pixel_type(bits))
         spread = np.empty(pixels.shape[:2], np.float32)
         for top, rows in self._rows(pixels, range(draws), steps, seed):
             these = slice(top, top + rows.shape[1])
-            restored[these] = _rounded(rows.mean(axis=0), bits)
+            restored[these] = to_bits(rows.mean(axis=0), bits)
             spread[these] = drawing.spread(rows)
         return restored, spread
 
@@ -211,7 +213,7 @@ class Restorer:
 
         def add(difference: np.ndarray, weight: float) -> None:
             pixels[:] += weight * np.square(difference).mean(axis=-1)
-            frequencies[:] += weight * _power(difference)
+            frequencies[:] += weight * spectral_power(difference)
 
         for pair in range(pairs):
             one, other = self._whole(photo, [2 * pair, 2 * pair + 1], steps, seed)
@@ -274,26 +276,3 @@ def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:
     if 0 in photo.shape:
         raise UserError(f"a photo has pixels, found an array of {photo.shape}")
     return photo
-
-
-def to_uint8(photo: Float[np.ndarray, "*n h w 3"]) -> UInt8[np.ndarray, "*n h w 3"]:
-    """Rounds photos in [0, 1] to the 8-bit values they are saved with."""
-    return _rounded(photo, 8)
-
-
-def _rounded(photo: Float[np.ndarray, "*n h w 3"], bits: int) -> np.ndarray:
-    return np.round(np.clip(photo, 0, 1) * (2**bits - 1)).astype(_depth(bits))
-
-
-def _depth(bits: int) -> type[np.generic]:
-    if bits not in (8, 16):
-        raise UserError(f"bits is {bits}; a photo is rounded to 8 or 16")
-    return np.uint8 if bits == 8 else np.uint16
-
-
-def _power(photo: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """|F x|^2 of the centred spectrum, averaged over R, G, B, a channel at a time."""
-    # NumPy's FFT, for JAX would compile one for every size of photo.
-    channels = [np.fft.fft2(photo[..., i], norm="ortho") for i in range(3)]
-    power = sum(np.square(np.abs(channel)) for channel in channels) / 3
-    return np.fft.fftshift(power).astype(np.float32)

@@ -232,17 +232,12 @@ def _evaluate(
 ) -> dict[str, Any] | None:
     # Late: the report and its figures are not needed to train.
     from fftdiff_jax.evaluation.evaluate import evaluate
+    from fftdiff_jax.evaluation.settings import EvaluationSettings
 
     folder = workdir / "evaluation"
-    summary = evaluate(
-        Restorer.from_checkpoint(workdir),
-        validation_set,
-        folder,
-        limit=config.training.final_evaluation_limit or None,
-        restart=True,
-        save_photos=False,
-        progress=progress,
-    )
+    limit = config.training.final_evaluation_limit
+    settings = EvaluationSettings(limit=limit, restart=True, save_photos=False, progress=progress)
+    summary = evaluate(Restorer.from_checkpoint(workdir), validation_set, folder, settings)
     for name in ("summary.json", "before_after.png"):
         with replacing(workdir / name) as temporary:
             shutil.copyfile(folder / name, temporary)

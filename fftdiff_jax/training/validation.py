@@ -12,8 +12,8 @@ from fftdiff_jax.config import Config
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.method.method import make_method
-from fftdiff_jax.metrics import psnr_ssim
-from fftdiff_jax.restore.restorer import to_uint8
+from fftdiff_jax.metrics.scores import SCORES, mean_scores
+from fftdiff_jax.pixels import centre_crop, to_uint8
 from fftdiff_jax.restore.tile_programs import make_draw
 
 
@@ -31,8 +31,8 @@ class Validation:
         pairs = [load_pair(manifest, row) for row in rows]
         sides = (side for pair in pairs for side in pair.clean.shape[:2])
         side = min(config.training.evaluate_crop, *sides)
-        self._clean = np.stack([_centre(pair.clean, side) for pair in pairs])
-        self._rainy = np.stack([_centre(pair.rainy, side) for pair in pairs])
+        self._clean = np.stack([centre_crop(pair.clean, side) for pair in pairs])
+        self._rainy = np.stack([centre_crop(pair.rainy, side) for pair in pairs])
         self._restore = jax.jit(make_draw(make_method(config), config.sampling))
 
     def score(
@@ -75,13 +75,4 @@ class Validation:
 def _mean_psnr_y(
     photos: UInt8[np.ndarray, "n h w 3"], clean: UInt8[np.ndarray, "n h w 3"]
 ) -> float:
-    scores = [
-        psnr_ssim.score_photos(photo, truth)["psnr_y"]
-        for photo, truth in zip(photos, clean, strict=True)
-    ]
-    return float(np.mean(scores))
-
-
-def _centre(photo: UInt8[np.ndarray, "h w 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:
-    top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
-    return photo[top : top + side, left : left + side]
+    return mean_scores(photos, clean, [SCORES["psnr_y"]])["psnr_y"]

@@ -10,6 +10,7 @@ from PIL import Image
 from fftdiff_jax.data.images import save_png
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
 from fftdiff_jax.evaluation.models import Model, evaluate_models
+from fftdiff_jax.evaluation.settings import EvaluationSettings
 from tests.browser.chromium import Page
 from tests.fakes import BlurringRestorer
 
@@ -45,7 +46,7 @@ def model(name: str, noise: float) -> Model:
 def single(manifest: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of one model with several draws."""
     folder = tmp_path_factory.mktemp("single")
-    evaluate_models([model("one", 0.1)], manifest, folder, draws=3)
+    evaluate_models([model("one", 0.1)], manifest, folder, EvaluationSettings(draws=3))
     return folder / "report.html"
 
 
@@ -147,6 +148,18 @@ def test_a_click_on_a_heading_sorts_the_table(page: Page, single: Path) -> None:
     page.click(".photos th:nth-child(2) button")
     assert column(page, 1) == rows
     assert page.errors == []
+
+
+def test_headings_tell_which_values_are_better(page: Page, single: Path) -> None:
+    page.open(single.as_uri())
+    tips = page.value(
+        "Object.fromEntries([...document.querySelectorAll('.photos th')]"
+        ".map(head => [head.textContent, head.title]))"
+    )
+    assert tips["PSNR Y"].endswith("higher is better")
+    assert tips["tone"].endswith("lower is better")
+    assert tips["tone rainy"] == tips["tone"]
+    assert tips["seconds"] == ""
 
 
 def test_sizes_sort_by_pixels_and_names_by_name(page: Page, single: Path) -> None:

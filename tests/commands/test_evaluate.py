@@ -182,5 +182,5 @@ def test_unequal_sizes_are_refused_with_row_and_file(folder: Path) -> None:
     write_manifest(folder / "unequal.csv", rows)
     line = refusal(evaluate(folder, *COMMON, "--manifest=unequal.csv", "--output=unequal"))
     assert "unequal.csv, row 2" in line
-    assert "rainy_2.png has 50x33 pixels" in line
+    assert "rainy_2.png 50 x 33 pixels" in line
     assert not (folder / "unequal").exists()

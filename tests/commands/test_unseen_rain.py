@@ -7,7 +7,7 @@ from skimage import data
 from fftdiff_jax.commands import unseen_rain
 from fftdiff_jax.data.manifest import read_manifest
 from fftdiff_jax.data.pairs import load_pair
-from fftdiff_jax.metrics.psnr_ssim import score_photos
+from fftdiff_jax.metrics.scores import score_photos
 from tests import tiny
 from tests.commands import run
 

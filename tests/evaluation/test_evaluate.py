@@ -12,10 +12,12 @@ from skimage import data as photos
 from fftdiff_jax.data.images import load_photo, save_png
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.evaluation.evaluate import evaluate, weights_digest
+from fftdiff_jax.evaluation.evaluate import evaluate as evaluate_with
+from fftdiff_jax.evaluation.evaluate import weights_digest
 from fftdiff_jax.evaluation.records import ResultFolder, read_results
+from fftdiff_jax.evaluation.settings import EvaluationSettings
 from fftdiff_jax.evaluation.summary import bootstrap_interval, choose_shown
-from fftdiff_jax.metrics import psnr_ssim
+from fftdiff_jax.metrics.scores import score_photos
 from tests.fakes import BlurringRestorer
 
 
@@ -33,6 +35,11 @@ def manifest(tmp_path: Path, rng: np.random.Generator) -> Manifest:
         rows.append((str(names[0]), str(names[1]), "val"))
     write_manifest(tmp_path / "pairs.csv", rows)
     return read_manifest(tmp_path / "pairs.csv")
+
+
+def evaluate(restorer, manifest, folder, model="", **options):
+    """The evaluation with settings that differ from the usual ones in `options`."""
+    return evaluate_with(restorer, manifest, folder, EvaluationSettings(**options), model=model)
 
 
 def table(folder: Path) -> list[dict[str, str]]:
@@ -54,7 +61,7 @@ def test_scores_are_those_of_the_saved_photos(manifest: Manifest, tmp_path: Path
         clean = load_photo(pair.clean)
         assert (int(row["height"]), int(row["width"])) == clean.shape[:2]
         for kind, photo in (("rainy", load_photo(str(pair.rainy))), ("restored", load_photo(path))):
-            for name, value in psnr_ssim.score_photos(photo, clean).items():
+            for name, value in score_photos(photo, clean).items():
                 assert float(row[f"{kind}_{name}"]) == pytest.approx(value, abs=1e-6)
     assert summary is not None
     assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
@@ -101,37 +108,37 @@ def test_an_unknown_network_of_lpips_is_refused(manifest: Manifest, tmp_path: Pa
 
 
 def test_an_interrupted_evaluation_goes_on(manifest: Manifest, tmp_path: Path) -> None:
-    whole = evaluate(BlurringRestorer(), manifest, tmp_path / "whole", lpips=False)
+    whole = evaluate(BlurringRestorer(), manifest, tmp_path / "whole", lpips_nets=())
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
-        evaluate(BlurringRestorer(stop_after=3), manifest, out, lpips=False)
+        evaluate(BlurringRestorer(stop_after=3), manifest, out, lpips_nets=())
     assert len(table(out)) == 2  # the first call compiles
     assert not (out / "summary.json").exists()
     for name in ("metrics.csv", "diagnostics.jsonl"):
         with open(out / name, "a") as file:
             file.write("pairs/rainy 2.png,4,4")  # what a crash in the middle of a line leaves
     restorer = BlurringRestorer()
-    again = evaluate(restorer, manifest, out, lpips=False)
+    again = evaluate(restorer, manifest, out, lpips_nets=())
     assert len(restorer.calls) == 1 + 3
     assert without_seconds(table(out)) == without_seconds(table(tmp_path / "whole"))
     assert whole is not None
     assert again is not None
     assert again["restored"] == whole["restored"]
     finished = BlurringRestorer()
-    evaluate(finished, manifest, out, lpips=False)
+    evaluate(finished, manifest, out, lpips_nets=())
     assert finished.calls == []
 
 
 def test_a_photo_with_half_of_its_record_is_restored_again(
     manifest: Manifest, tmp_path: Path
 ) -> None:
-    evaluate(BlurringRestorer(), manifest, tmp_path, lpips=False)
+    evaluate(BlurringRestorer(), manifest, tmp_path, lpips_nets=())
     before = without_seconds(table(tmp_path))
     details = tmp_path / "diagnostics.jsonl"
     lines = details.read_text().splitlines(keepends=True)
     details.write_text("".join(lines[:2] + lines[3:]))
     restorer = BlurringRestorer()
-    evaluate(restorer, manifest, tmp_path, lpips=False)
+    evaluate(restorer, manifest, tmp_path, lpips_nets=())
     assert restorer.calls[1:] == [(48, 48, 3)]
     summary, results = read_results(tmp_path)
     assert summary["num_images"] == len(results) == 5
@@ -139,9 +146,9 @@ def test_a_photo_with_half_of_its_record_is_restored_again(
 
 
 def test_a_larger_limit_goes_on(manifest: Manifest, tmp_path: Path) -> None:
-    two = evaluate(BlurringRestorer(), manifest, tmp_path, limit=2, lpips=False)
+    two = evaluate(BlurringRestorer(), manifest, tmp_path, limit=2, lpips_nets=())
     restorer = BlurringRestorer()
-    five = evaluate(restorer, manifest, tmp_path, lpips=False)
+    five = evaluate(restorer, manifest, tmp_path, lpips_nets=())
     assert two is not None
     assert five is not None
     assert (two["num_images"], five["num_images"]) == (2, 5)
@@ -149,23 +156,30 @@ def test_a_larger_limit_goes_on(manifest: Manifest, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps": 3}, {"draws": 2}, {"seed": 1}, {"lpips": True}, {"model": "other"}]
+    "options",
+    [{"steps": 3}, {"draws": 2}, {"seed": 1}, {"lpips_nets": ("alexnet",)}, {"model": "other"}],
 )
 def test_results_of_other_settings_are_not_mixed(
     manifest: Manifest, tmp_path: Path, options: dict
 ) -> None:
-    evaluate(BlurringRestorer(), manifest, tmp_path, limit=1, lpips=False)
+    evaluate(BlurringRestorer(), manifest, tmp_path, limit=1, lpips_nets=())
     before = table(tmp_path)
-    with pytest.raises(UserError, match=f"holds results of {next(iter(options))}") as refusal:
-        evaluate(BlurringRestorer(), manifest, tmp_path, limit=1, **{"lpips": False} | options)
+    with pytest.raises(UserError, match=f"holds results of {next(iter(options))[:5]}") as refusal:
+        evaluate(BlurringRestorer(), manifest, tmp_path, limit=1, **{"lpips_nets": ()} | options)
     assert "\n" not in str(refusal.value)
     assert table(tmp_path) == before
 
 
 def test_restart_discards_what_was_there(manifest: Manifest, tmp_path: Path) -> None:
-    evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips=False)
+    evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips_nets=())
     summary = evaluate(
-        BlurringRestorer(), manifest, tmp_path / "out", lpips=False, steps=5, limit=2, restart=True
+        BlurringRestorer(),
+        manifest,
+        tmp_path / "out",
+        lpips_nets=(),
+        steps=5,
+        limit=2,
+        restart=True,
     )
     assert summary is not None
     assert summary["steps"] == 5
@@ -185,7 +199,7 @@ def test_a_folder_with_another_table_is_left_alone(manifest: Manifest, tmp_path:
 def test_processes_share_the_pairs_and_the_last_one_merges(
     manifest: Manifest, tmp_path: Path, count: int
 ) -> None:
-    single = evaluate(BlurringRestorer(), manifest, tmp_path / "single", lpips=False)
+    single = evaluate(BlurringRestorer(), manifest, tmp_path / "single", lpips_nets=())
     merged = []
     seen = 0
     for index in reversed(range(count)):
@@ -195,9 +209,8 @@ def test_processes_share_the_pairs_and_the_last_one_merges(
                 restorer,
                 manifest,
                 tmp_path / "shared",
-                lpips=False,
-                process_index=index,
-                process_count=count,
+                lpips_nets=(),
+                process=(index, count),
             )
         )
         seen += max(0, len(restorer.calls) - 1)
@@ -216,12 +229,14 @@ def test_unequal_sizes_are_refused_before_the_first_photo(
     path = str(manifest.rows[3].rainy)
     save_png(path, np.zeros((21, 49, 3), np.uint8))
     restorer = BlurringRestorer()
-    with pytest.raises(UserError, match=r"row 5: .*rainy, 3\.png has 49x21 pixels .* 50x21"):
+    with pytest.raises(
+        UserError, match=r"row 5: .*rainy, 3\.png 49 x 21 pixels; they must be equal"
+    ):
         evaluate(restorer, manifest, tmp_path / "out")
     assert restorer.calls == []
     assert not (tmp_path / "out").exists()
     # A limit that leaves the pair out evaluates the others.
-    assert evaluate(restorer, manifest, tmp_path / "out", limit=3, lpips=False) is not None
+    assert evaluate(restorer, manifest, tmp_path / "out", limit=3, lpips_nets=()) is not None
 
 
 def test_a_pair_without_a_rainy_photo_is_refused(manifest: Manifest, tmp_path: Path) -> None:
@@ -244,11 +259,11 @@ def test_a_damaged_photo_is_named_with_its_row_and_the_others_are_kept(
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=r"row 4: .*rainy, 2\.png"):
-        evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips=False)
+        evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips_nets=())
     assert len(table(tmp_path / "out")) == 2
     path.write_bytes(content)
     restorer = BlurringRestorer()
-    evaluate(restorer, manifest, tmp_path / "out", lpips=False)
+    evaluate(restorer, manifest, tmp_path / "out", lpips_nets=())
     assert len(restorer.calls) == 1 + 3
 
 
@@ -257,8 +272,8 @@ def test_a_damaged_photo_is_named_with_its_row_and_the_others_are_kept(
     [
         ({"steps": 0}, "steps is 0"),
         ({"draws": 0}, "draws is 0"),
-        ({"process_index": 2, "process_count": 2}, "count from 0"),
-        ({"restart": True, "process_count": 2}, "would discard what other processes do"),
+        ({"process": (2, 2)}, "count from 0"),
+        ({"restart": True, "process": (0, 2)}, "would discard what other processes do"),
     ],
 )
 def test_senseless_numbers_are_refused(
@@ -269,8 +284,10 @@ def test_senseless_numbers_are_refused(
 
 
 def test_photos_need_not_be_kept(manifest: Manifest, tmp_path: Path) -> None:
-    kept = evaluate(BlurringRestorer(), manifest, tmp_path / "kept", lpips=False)
-    lost = evaluate(BlurringRestorer(), manifest, tmp_path / "lost", lpips=False, save_photos=False)
+    kept = evaluate(BlurringRestorer(), manifest, tmp_path / "kept", lpips_nets=())
+    lost = evaluate(
+        BlurringRestorer(), manifest, tmp_path / "lost", lpips_nets=(), save_photos=False
+    )
     assert kept is not None
     assert lost is not None
     assert kept["restored"] == lost["restored"]
@@ -300,6 +317,26 @@ def test_records_survive_the_way_to_disk(manifest: Manifest, tmp_path: Path) -> 
         )
 
 
+def test_a_table_of_before_a_score_was_known_is_read_and_gone_on_with(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    whole = evaluate(BlurringRestorer(), manifest, tmp_path, lpips_nets=())
+    older = [row for row in table(tmp_path) if row["row"] != "6"]
+    for row in older:
+        for name in ("rainy_tone", "restored_tone"):
+            del row[name]
+    with open(tmp_path / "metrics.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, older[0])
+        writer.writeheader()
+        writer.writerows(older)
+    _, results = read_results(tmp_path)
+    assert all(np.isnan(result.restored["tone"]) for result in results)
+    assert all(np.isfinite(result.restored["psnr_y"]) for result in results)
+    again = evaluate(BlurringRestorer(), manifest, tmp_path, lpips_nets=())
+    assert [row["restored_tone"] != "" for row in table(tmp_path)] == [False] * 4 + [True]
+    assert again["restored"] == {k: v for k, v in whole["restored"].items() if k != "tone"}
+
+
 def test_the_bootstrap_agrees_with_theory(rng: np.random.Generator) -> None:
     values = rng.normal(3, 2, (400, 2))
     intervals = bootstrap_interval(values)
@@ -313,7 +350,7 @@ def test_the_bootstrap_agrees_with_theory(rng: np.random.Generator) -> None:
 
 
 def test_worst_median_and_best_are_shown(manifest: Manifest, tmp_path: Path) -> None:
-    evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips=False)
+    evaluate(BlurringRestorer(), manifest, tmp_path / "out", lpips_nets=())
     _, results = read_results(tmp_path / "out")
     gains = sorted(result.gain for result in results)
     assert [shown.gain for shown in choose_shown(results)] == [gains[0], gains[2], gains[4]]

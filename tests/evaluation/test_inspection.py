@@ -89,9 +89,3 @@ def test_the_spread_of_a_pair_of_opposite_noise_is_not_counted_twice(pair, rng):
     draws = np.stack([clean / 255 + away, clean / 255 - away])
     spread = inspection.errors(clean, rainy, draws)[3]
     assert np.mean(spread[1:]) == pytest.approx(0.01, rel=0.1)
-
-
-def test_the_middle_is_the_middle():
-    photo = np.arange(9 * 7 * 3, dtype=np.uint8).reshape(9, 7, 3)
-    np.testing.assert_array_equal(inspection.middle(photo, 3), photo[3:6, 2:5])
-    np.testing.assert_array_equal(inspection.middle(photo, 8), photo[:8])

@@ -54,3 +54,11 @@ def test_the_picture_of_the_spread_is_of_windows(photo, rng):
     brightest = np.argwhere((picture == picture[20, 28]).all(axis=-1))
     assert len(brightest) == drawing.WINDOW**2
     assert (picture[0, 0] != picture[20, 28]).any()
+
+
+def test_the_pictures_of_the_spectra_have_their_brightest_place_in_the_middle(photo):
+    look = notebook.Look(photo, photo[None] / np.float32(255))
+    for picture in look.spectrum_pictures():
+        brightest = np.argwhere(picture.sum(axis=-1) == picture.sum(axis=-1).max())
+        assert (brightest == (20, 28)).all(axis=1).any()
+        assert len(brightest) < 40

@@ -16,7 +16,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import noises, rain_spectrum, representations
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
-from fftdiff_jax.metrics.psnr_ssim import score_photos
+from fftdiff_jax.metrics.scores import score_photos
 from fftdiff_jax.restore import engine, tile_programs, tiling
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.restore.tile_programs import Carry, FirstEstimate

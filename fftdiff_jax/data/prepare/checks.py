@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fftdiff_jax.data.images import load_photo, save_png
-from fftdiff_jax.data.pairs import require_equal_sizes
 from fftdiff_jax.data.prepare.layouts import FoundPair
 from fftdiff_jax.data.prepare.scenes import Fingerprint, fingerprint
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 @dataclasses.dataclass(frozen=True)

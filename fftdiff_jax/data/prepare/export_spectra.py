@@ -7,10 +7,8 @@ clean minus rainy, number by number, so its phases lie in (-2 pi, 2 pi). A CSV l
 
 from __future__ import annotations
 
-import csv
 import functools
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,10 +19,10 @@ from jaxtyping import Float32
 
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path, read_manifest
-from fftdiff_jax.data.pairs import require_equal_sizes
 from fftdiff_jax.data.sources.exported import COLUMNS, LIST_NAME, spectra_folder
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import replacing, write_text
+from fftdiff_jax.files import csv_text, replacing, write_text
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 def export_spectra(
@@ -45,11 +43,7 @@ def export_spectra(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         jobs = pool.map(functools.partial(_export_row, manifest, folder), manifest.rows)
         rows = list(progress(jobs, len(manifest)))
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(rows)
-    write_text(folder / LIST_NAME, text.getvalue())
+    write_text(folder / LIST_NAME, csv_text([COLUMNS, *rows]))
     return folder / LIST_NAME
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
-import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -24,7 +22,7 @@ from fftdiff_jax.data.prepare.scenes import (
     split_groups,
 )
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import write_text
+from fftdiff_jax.files import csv_text, write_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,8 +242,5 @@ def _write_refused(path: Path, refused: Sequence[tuple[str, str, str]]) -> None:
     if not refused:
         path.unlink(missing_ok=True)  # from an earlier run
         return
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([CLEAN_COLUMN, RAINY_COLUMN, "reason"])
-    writer.writerows(refused)
-    write_text(path, text.getvalue().encode("utf-8", "backslashreplace").decode())
+    text = csv_text([(CLEAN_COLUMN, RAINY_COLUMN, "reason"), *refused])
+    write_text(path, text.encode("utf-8", "backslashreplace").decode())

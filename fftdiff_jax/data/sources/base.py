@@ -9,8 +9,8 @@ from jaxtyping import UInt8
 
 from fftdiff_jax.data.cache import PhotoCache
 from fftdiff_jax.data.manifest import Manifest
-from fftdiff_jax.data.pairs import require_equal_sizes
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import require_equal_sizes
 
 
 class PairSource(abc.ABC):

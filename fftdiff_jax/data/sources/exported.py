@@ -15,6 +15,7 @@ from fftdiff_jax.data.cache import PhotoCache, file_key
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.sources.base import PairSource
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.pixels import to_uint8
 
 KEY = "mag_and_phase"  # export_spectra gives np.savez this name
 CHANNELS = 6
@@ -103,7 +104,7 @@ def _photo(array: Float32[np.ndarray, "h w 6"]) -> UInt8[np.ndarray, "h w 3"]:
     spectrum = array[..., :3] * np.exp(1j * array[..., 3:])
     shifted = np.fft.ifftshift(spectrum, axes=(0, 1))
     photo = np.fft.ifft2(shifted, axes=(0, 1), norm="ortho").real
-    return (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return to_uint8(photo)
 
 
 def _read_list(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
