@@ -80,7 +80,7 @@ def test_whether_noise_is_seen_reaches_the_output(rng):
 
 def test_what_it_says_of_its_error_does_not_train_the_picture(rng):
     """Gradients of deviation and colour reach their own layers alone."""
-    net = UNet(channels=3, colour_numbers=4, widths=(8, 16), blocks=(1, 1))
+    net = UNet(channels=3, spectrum_numbers=4, widths=(8, 16), blocks=(1, 1))
     x = jnp.asarray(rng.random((1, 16, 16, 3)), jnp.float32)
     params = net.init(jax.random.key(0), x, jnp.zeros(1), jnp.ones(1))
 
