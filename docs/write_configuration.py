@@ -25,19 +25,19 @@ HEAD = """# Configuration
 <!-- Written by docs/write_configuration.py; do not edit. -->
 
 A configuration is a tree of frozen dataclasses (`fftdiff_jax/config.py`, the only place with
-defaults). A recipe is a Python file with a function `get_config()` in `experiments/configs`, or one
-of your own:
+defaults). A recipe is a Python file with a function `get_config()`: one of `fftdiff_jax/recipes`,
+or one of your own:
 
 ```bash
-python -m experiments.train --config=quickstart --workdir=runs/mine      # by its bare name
-python -m experiments.train --config=my_recipe.py --workdir=runs/mine    # a file
+fftdiff-jax train --config=quickstart --workdir=runs/mine      # by its name, in any folder
+fftdiff-jax train --config=my_recipe.py --workdir=runs/mine    # a file
 ```
 
 Any field can be set on the command line. A name or a value that does not fit is refused in one
 line, and the nearest name is suggested:
 
 ```bash
-python -m experiments.train --config=quickstart --workdir=runs/mine \\
+fftdiff-jax train --config=quickstart --workdir=runs/mine \\
     --config.training.steps=5000 --config.model.widths='(64, 96, 128)' --config.data.augment=false
 ```
 

@@ -113,7 +113,7 @@ def read_manifest(path: str | os.PathLike[str], split: str | None = None) -> Man
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise UserError(
-            f"{path}: there is no such manifest; make one with python -m experiments.prepare"
+            f"{path}: there is no such manifest; make one with fftdiff-jax prepare"
         ) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a CSV in UTF-8; save it as text") from error

@@ -1,6 +1,6 @@
 r"""The first design, as it was: a UNet over the spectrum, for comparison.
 
-    python -m experiments.train --config=experiments/configs/original_recipe.py \
+    fftdiff-jax train --config=original_recipe \
         --config.data.manifest=rain800.csv --workdir=runs/original_recipe
 
 The signed log of the raw magnitude difference and the raw phase difference, both scaled to [-1, 1],

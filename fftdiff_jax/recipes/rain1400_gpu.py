@@ -1,8 +1,8 @@
 r"""Rain1400 (12,600 pairs, a tenth of them for val) on Great Lakes: a node of four A40s.
 
-    python -m experiments.prepare --layout=rain1400 --root=DIR/training --output=rain1400.csv
+    fftdiff-jax prepare --layout=rain1400 --root=DIR/training --output=rain1400.csv
     sbatch --account=ACCOUNT --gres=gpu:4 --cpus-per-task=16 launch_gpu.sh \
-        --config=experiments/configs/rain1400_gpu.py --config.data.manifest=rain1400.csv \
+        --config=rain1400_gpu --config.data.manifest=rain1400.csv \
         --workdir=runs/rain1400_gpu
 
 All the ways to run it: docs/greatlakes.md. Not yet run on a GPU: time and score are to be measured.

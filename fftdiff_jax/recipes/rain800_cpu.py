@@ -1,7 +1,7 @@
 r"""Rain800 on a laptop or a small machine: about 40 minutes on 2 cores.
 
-    python -m experiments.prepare --layout=rain800 --root=DIR --output=rain800.csv
-    python -m experiments.train --config=experiments/configs/rain800_cpu.py \
+    fftdiff-jax prepare --layout=rain800 --root=DIR --output=rain800.csv
+    fftdiff-jax train --config=rain800_cpu \
         --config.data.manifest=rain800.csv --workdir=runs/rain800_cpu
 
 The val pairs score 22.2 dB (PSNR on Y), restored 27.3: docs/results.md.

@@ -1,6 +1,6 @@
 r"""Rain800 on one GPU.
 
-    python -m experiments.train --config=experiments/configs/rain800_gpu.py \
+    fftdiff-jax train --config=rain800_gpu \
         --config.data.manifest=rain800.csv --workdir=runs/rain800_gpu
 
 Not yet run on a GPU: time and score are to be measured.

@@ -1,6 +1,6 @@
 r"""The weights in the box: one step and draws, from the weights of `shipped_first`.
 
-    python -m experiments.train --config=experiments/configs/shipped.py \
+    fftdiff-jax train --config=shipped \
         --config.data.manifest=rain800.csv --workdir=runs/shipped
 
 Real pairs, and clean photos of them under rendered rain of all kinds in half of the crops. About

@@ -1,6 +1,6 @@
 r"""The first part of the training of the weights in the box: the estimate at t = 1 alone.
 
-    python -m experiments.train --config=experiments/configs/shipped_first.py \
+    fftdiff-jax train --config=shipped_first \
         --config.data.manifest=rain800.csv --workdir=runs/shipped_first
 
 See fftdiff_jax/restore/pretrained/README.md for what was run, and `shipped` for the second part.

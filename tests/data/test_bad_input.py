@@ -193,7 +193,7 @@ def test_a_manifest_that_is_a_picture(tmp_path):
 def test_a_manifest_that_is_missing_or_a_folder(tmp_path):
     with pytest.raises(UserError, match="there is no such manifest") as caught:
         read_manifest(tmp_path / "none.csv")
-    one_line(caught, "none.csv", "experiments.prepare")
+    one_line(caught, "none.csv", "fftdiff-jax prepare")
     with pytest.raises(UserError, match="cannot be read") as caught:
         read_manifest(tmp_path)
     one_line(caught)
@@ -205,8 +205,8 @@ SETTINGS = {
     "rendered_rain": ({"rendered_rain": 1.5}, "not a share"),
     "crop_size": ({"crop_size": 0}, "crop_size"),
     "a crop larger than all photos": ({"crop_size": 64}, "smaller than a crop of 64"),
-    "no shards": ({"source": "tfds"}, "experiments.prepare .* --tfds"),
-    "no spectra": ({"source": "spectra"}, "experiments.prepare .* --export_spectra"),
+    "no shards": ({"source": "tfds"}, "fftdiff-jax prepare .* --tfds"),
+    "no spectra": ({"source": "spectra"}, "fftdiff-jax prepare .* --export_spectra"),
 }
 
 

@@ -70,7 +70,7 @@ class SpectraSource(PairSource):
             if names is None:
                 raise UserError(
                     f"{manifest.where(row)}: has no exported spectra; "
-                    f"run python -m experiments.prepare --output={manifest.path} --export_spectra"
+                    f"run fftdiff-jax prepare --output={manifest.path} --export_spectra"
                 )
             self._files.append(names)
 
@@ -115,7 +115,7 @@ def _read_list(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
             rows = list(csv.DictReader(file))
     except OSError as error:
         raise UserError(
-            f"{path}: there are no exported spectra; run python -m experiments.prepare "
+            f"{path}: there are no exported spectra; run fftdiff-jax prepare "
             f"--output={manifest.path} --export_spectra"
         ) from error
     if rows and set(COLUMNS) - set(rows[0]):

@@ -210,7 +210,7 @@ def tfds_folder(manifest_path: str | os.PathLike[str]) -> Path:
 
 
 def _read_index(folder: Path, manifest_path: str | os.PathLike[str]) -> dict[str, Any]:
-    again = f"run python -m experiments.prepare --output={manifest_path} --tfds"
+    again = f"run fftdiff-jax prepare --output={manifest_path} --tfds"
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

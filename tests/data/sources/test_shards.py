@@ -98,7 +98,7 @@ def test_finished_shards_are_kept_and_unfinished_or_old_ones_made_again(csv):
     lines = csv.read_text().splitlines()
     csv.write_text("\n".join([lines[0], *lines[:0:-1]]))
     config = DataConfig(cache_dir=str(csv.parent / "c"), crop_size=16, source="tfds")
-    with pytest.raises(UserError, match=r"has changed since .*experiments.prepare .*--tfds"):
+    with pytest.raises(UserError, match=r"has changed since .*fftdiff-jax prepare .*--tfds"):
         training_batches(config, read_manifest(csv), batch_size=4, seed=0)
     build_rain_pairs(csv)
     training_batches(config, read_manifest(csv), batch_size=4, seed=0).close()
