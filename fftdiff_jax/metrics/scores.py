@@ -79,28 +79,22 @@ def _lpips(key: str, title: str, network: str, name: str) -> Score:
 
 _TABLE = (
     # In the order of interest: tables are wider than most windows.
-    Score("psnr_y", "PSNR Y", "higher", 2, _psnr_y, "of the luma Y", "dB"),
-    Score("ssim_y", "SSIM Y", "higher", 4, _ssim_y, "of the luma Y"),
+    Score("psnr_y", "PSNR Y", "higher", 2, _psnr_y, "PSNR of the luma", "dB"),
+    Score("ssim_y", "SSIM Y", "higher", 4, _ssim_y, "SSIM of the luma"),
     _lpips("lpips", "LPIPS", "alexnet", "AlexNet"),
     _lpips("lpips_vgg", "LPIPS VGG", "vgg16", "VGG16"),
-    Score("tone", "tone", "lower", 2, tone, "mean error of the means of R, G and B, grey levels"),
+    Score("tone", "tone", "lower", 2, tone, "error of the means of R, G, B in grey levels"),
     Score(
-        "psnr_y_toned",
-        "PSNR Y toned",
-        "higher",
-        2,
-        psnr_y_toned,
-        "R, G and B at their true means",
-        "dB",
+        "psnr_y_toned", "PSNR Y toned", "higher", 2, psnr_y_toned, "PSNR Y at the true tone", "dB"
     ),
-    Score("psnr_rgb", "PSNR RGB", "higher", 2, psnr_ssim.psnr, "of R, G and B", "dB"),
-    Score("ssim_rgb", "SSIM RGB", "higher", 4, psnr_ssim.ssim, "of R, G and B"),
+    Score("psnr_rgb", "PSNR RGB", "higher", 2, psnr_ssim.psnr, "PSNR of R, G and B", "dB"),
+    Score("ssim_rgb", "SSIM RGB", "higher", 4, psnr_ssim.ssim, "mean SSIM of R, G and B"),
 )
 SCORES = {score.key: score for score in _TABLE}
 
 
 def measured(networks: Sequence[str] = ()) -> tuple[Score, ...]:
-    """The scores that need no network but these of LPIPS."""
+    """All scores but those by a network of LPIPS that is not among `networks`."""
     return tuple(s for s in SCORES.values() if not s.network or s.network in networks)
 
 
@@ -109,10 +103,11 @@ def score_photos(
     clean: UInt8[np.ndarray, "h w 3"],
     scores: Sequence[Score] = measured(),
 ) -> dict[str, float]:
-    """Scores one photo, as it is saved, by the keys of `scores`.
+    """Scores one photo, as it is saved; returns values by the keys of `scores`.
 
     Raises:
-      UserError: the sizes differ, or are smaller than SSIM's window.
+      UserError: the sizes differ, or are smaller than SSIM's window where that is among them.
+      TypeError: a photo is not of 8 bits.
     """
     if restored.dtype != np.uint8 or clean.dtype != np.uint8:
         raise TypeError(f"photos are scored in 8 bits, not {restored.dtype} and {clean.dtype}")
@@ -129,7 +124,11 @@ def mean_scores(
     clean: UInt8[np.ndarray, "n h w 3"],
     scores: Sequence[Score] = measured(),
 ) -> dict[str, float]:
-    """`score_photos`, the mean over photos."""
+    """The means of `score_photos` over photos; NaN where one photo has no value.
+
+    Raises:
+      UserError: as `score_photos`.
+    """
     rows = [score_photos(a, b, scores) for a, b in zip(restored, clean, strict=True)]
     return {s.key: float(np.mean([row[s.key] for row in rows])) for s in scores}
 

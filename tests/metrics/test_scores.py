@@ -9,7 +9,7 @@ from skimage import data
 
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.metrics import psnr_ssim
-from fftdiff_jax.metrics.scores import SCORES, mean_scores, measured, score_photos
+from fftdiff_jax.metrics.scores import _TABLE, SCORES, mean_scores, measured, score_photos
 
 
 @pytest.fixture
@@ -52,6 +52,10 @@ def test_what_a_small_photo_cannot_have_is_missing(clean):
     score = dataclasses.replace(SCORES["tone"], least_side=41)
     assert math.isnan(score_photos(clean, clean, [score])["tone"])
     assert score_photos(clean.repeat(2, axis=0), clean.repeat(2, axis=0), [score])["tone"] == 0
+
+
+def test_no_two_scores_have_one_name():
+    assert len(SCORES) == len(_TABLE) == len({score.title for score in _TABLE})
 
 
 def test_means_are_over_photos(clean):
