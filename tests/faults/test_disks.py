@@ -89,28 +89,28 @@ def test_a_run_on_a_disk_that_fills(tmp_path, setting):
             wait_for_step(disk / "run", 10, process)
             filler = fill(disk, leave=4096)
             if setting == "stop":
-                said = heard(process)
-                assert process.returncode == 1, said
+                output = heard(process)
+                assert process.returncode == 1, output
             else:
                 for line in process.stdout:
                     if "could not be saved" in line:
                         break
                 else:
-                    raise AssertionError("nothing was said")
+                    raise AssertionError("no warning was printed")
                 assert line.startswith("warning: ")
                 assert "training goes on" in line
                 kept = newest(disk / "run")
                 filler.unlink()
                 wait_for_step(disk / "run", kept + 5, process)
-                said = heard(process)
-                assert process.returncode == 0, said
+                output = heard(process)
+                assert process.returncode == 0, output
                 assert newest(disk / "run") == 400
         if setting == "stop":
-            assert "free some space" in said
-            assert "Traceback" not in said
+            assert "free some space" in output
+            assert "Traceback" not in output
             kept = newest(disk / "run")
             assert kept >= 5
             filler.unlink()
-            ((code, said),) = run(arguments)
-            assert code == 0, said
+            ((code, output),) = run(arguments)
+            assert code == 0, output
             assert [int(row[0]) for row in tiny.losses(disk / "run")] == list(range(1, 401))

@@ -69,18 +69,18 @@ def test_a_cut_network_ends_both_processes_and_costs_nothing_that_was_saved(tmp_
         with started(arguments, **where) as (first, second):
             wait_for_step(tmp_path / "run", 5, first)
             ip("-n", NAMES[0], "link", "set", "cable0", "down")
-            saids = [heard(first), heard(second)]
-        for process, said in zip((first, second), saids, strict=True):
+            outputs = [heard(first), heard(second)]
+        for process, output in zip((first, second), outputs, strict=True):
             # Whichever is quicker: training says so, or JAX's own watch over the processes.
-            assert process.returncode in (76, -signal.SIGABRT), said
-            assert "is lost" in said or "another task died" in said
+            assert process.returncode in (76, -signal.SIGABRT), output
+            assert "is lost" in output or "another task died" in output
         saved = newest(tmp_path / "run")
         assert saved >= 5
         ip("-n", NAMES[0], "link", "set", "cable0", "up")
         with started(arguments, **where) as (first, second):
             wait_for_step(tmp_path / "run", saved + 5, first)
-            code, said = end(first)
+            code, output = end(first)
             heard(second)
-        assert (code, second.returncode) == (75, 75), said
+        assert (code, second.returncode) == (75, 75), output
     rows = [int(row[0]) for row in tiny.losses(tmp_path / "run")]
     assert rows == list(range(1, newest(tmp_path / "run") + 1))

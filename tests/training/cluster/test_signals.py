@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import functools
 import os
 import signal
 import threading
@@ -101,8 +102,19 @@ def test_threads_can_train_without_hearing_signals():
 # ---- a signal in each phase of a run, and the run after it ---------------------------------------
 
 
+COMPILED_ANEW = loop.make_train_step
+
+
 @pytest.fixture(scope="module")
-def config(pairs_csv, tmp_path_factory):
+def programs():
+    """Training steps that all runs of this module share; compiling them is most of a run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "make_train_step", functools.cache(loop.make_train_step))
+        yield
+
+
+@pytest.fixture(scope="module")
+def config(programs, pairs_csv, tmp_path_factory):
     folder = tmp_path_factory.mktemp("programs")
     before = jax.config.jax_compilation_cache_dir
     jax.config.update("jax_compilation_cache_dir", str(folder))
@@ -201,7 +213,9 @@ def test_a_signal_in_any_phase_changes_nothing(phase, config, uninterrupted, tmp
     monkeypatch.setattr(loop, "_evaluate", lambda *unused: {})
     with monkeypatch.context() as patch:
         if phase in STEPS:
-            make = signal_in_step(loop.make_train_step, *STEPS[phase])
+            first = phase == "the first compilation"
+            original = COMPILED_ANEW if first else loop.make_train_step
+            make = signal_in_step(original, *STEPS[phase])
             patch.setattr(loop, "make_train_step", make)
         else:
             owner, name, moment, nth = PHASES[phase]
