@@ -28,8 +28,8 @@ from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.evaluation import inspection
 from fftdiff_jax.figures import style
 from fftdiff_jax.files import replacing
-from fftdiff_jax.method import representations, spectra
-from fftdiff_jax.method.denoiser import Denoiser
+from fftdiff_jax.method import spectra
+from fftdiff_jax.method.method import make_method
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.pixels import centre_crop
 from fftdiff_jax.restore import tiling
@@ -44,13 +44,13 @@ def shapes(config: Config) -> dict[str, str]:
     """The shapes of everything on the sheet, as the code gives them."""
     batch, side = config.training.batch_size, config.data.crop_size
     photo = jax.ShapeDtypeStruct((batch, side, side, 3), jnp.float32)
-    representation = representations.make_representation(config.representation)
+    method = make_method(config)
+    denoiser = method.denoiser
     spectrum = jax.eval_shape(spectra.to_spectrum, photo)
-    state = jax.eval_shape(representation.encode, photo, photo)
+    state = jax.eval_shape(method.representation.encode, photo, photo)
     times = jax.ShapeDtypeStruct((batch,), jnp.float32)
-    denoiser = Denoiser(config)
-    deviation = jax.ShapeDtypeStruct((batch, side, side, 1), jnp.float32)
-    arguments = (state, photo, times, photo, deviation)
+    std = jax.ShapeDtypeStruct((batch, side, side, 1), jnp.float32)
+    arguments = (state, photo, times, photo, std)
     key = jax.eval_shape(lambda: jax.random.key(0))
     variables = jax.eval_shape(denoiser.init, key, *arguments)
 
@@ -65,7 +65,7 @@ def shapes(config: Config) -> dict[str, str]:
         "state": state.shape,
         "entry": (*photo.shape[:3], variables["params"]["unet"]["entry"]["kernel"].shape[2]),
         "estimate": prediction.photo.shape,
-        "deviation": prediction.log_std.shape,
+        "std": prediction.log_std.shape,
         "clean state": prediction.state.shape,
         "unet": inner["unet/__call__"][0].picture.shape,
     }
@@ -125,7 +125,7 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     remembers = config.model.self_conditioning
     given = "z$_t$\nt, y" + ("\ne, s" if remembers else "")
     ax.text(0.5, 4.35, given, fontsize=9, ha="center", va="center")
-    names = "y rainy photo" + ("; e first estimate, s its deviation; b guess" if remembers else "")
+    names = "y rainy photo" + ("; e first estimate, s its std; b guess" if remembers else "")
     ax.text(0.28, 2.92, names, fontsize=7)
     _arrow(ax, (0.68, 4.35), (1.35, 4.35), "decode")
     _picture(ax, 1.45, 3.75, decoded, "what it decodes to", 1.15)
@@ -150,7 +150,7 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     _arrow(ax, (end, 4.35), (end + 0.55, 4.35), "+ b")
     _block(ax, end + 0.65, 3.95, 1.0, 0.8, "clean photo", "white")
     ax.text(end + 1.15, 3.76, sizes["estimate"], ha="center", **MONO)
-    ax.text(end + 1.15, 3.6, f"deviation s {sizes['deviation']}", ha="center", **MONO)
+    ax.text(end + 1.15, 3.6, f"std s {sizes['std']}", ha="center", **MONO)
     _arrow(ax, (end + 1.7, 4.35), (end + 2.3, 4.35), "encode")
     _block(ax, end + 2.38, 3.95, 1.0, 0.8, "clean state", "white")
     ax.text(end + 2.88, 3.76, sizes["clean state"], ha="center", **MONO)
@@ -166,7 +166,7 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     ax.annotate("", (end + 1.15, 4.93), (end + 1.15, 4.77), arrowprops=_style(style.RAINY))
     goes = "sampling: back to the sampler; the last step's photo is the draw"
     if remembers:
-        goes += ",\nthe first one's (t = 1, e = y) is e of all others, its deviation their s"
+        goes += ",\nthe first one's (t = 1, e = y) is e of all others, its std their s"
     ax.text(end - 0.2, 3.14, goes, fontsize=7, va="center", color=style.SPREAD)
 
 
@@ -245,14 +245,14 @@ def _picture(
     below: str = "",
     mono: bool = False,
     limit: float | None = None,
-    **style: Any,
+    **options: Any,
 ) -> None:
     """A square picture with its lower left corner at (x, y), in inches."""
     if picture.ndim == 3:
         picture = np.clip(style.unit(picture), 0, 1)
     if limit is not None:
-        style |= {"vmin": -limit, "vmax": limit}
-    ax.imshow(picture, extent=(x, x + side, y, y + side), aspect="auto", zorder=2, **style)
+        options |= {"vmin": -limit, "vmax": limit}
+    ax.imshow(picture, extent=(x, x + side, y, y + side), aspect="auto", zorder=2, **options)
     ax.set(xlim=(0, 9.6), ylim=(0, 8.5))
     if mono:
         below, title = title, ""
