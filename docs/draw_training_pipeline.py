@@ -110,7 +110,7 @@ def _training(
         shown = noised.states[i][..., :3].mean(axis=-1)
         _picture(ax, x, 6.28, shown, title, 1.2, below=sizes["state"], cmap="RdBu_r", limit=1.6)
     _arrow(ax, (1.8, 6.9), (2.65, 6.9), "FFT", "spectra.py")
-    _arrow(ax, (4.05, 6.9), (4.8, 6.9), "encode", "spectra.py")
+    _arrow(ax, (4.05, 6.9), (4.8, 6.9), "encode", "representations.py")
     _arrow(ax, (6.2, 6.9), (6.95, 6.9), "diffuse", "diffusion.py")
     text = "$\\log\\,|X|/|Y|$ and $\\arg X - \\arg Y$\nover the strength of rain"
     ax.text(5.5, 5.82, text, ha="center", va="bottom", fontsize=7)

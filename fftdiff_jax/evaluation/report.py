@@ -27,6 +27,7 @@ from fftdiff_jax.files import write_text
 from fftdiff_jax.metrics import calibration
 from fftdiff_jax.metrics.scores import SCORES, Score
 
+TEMPLATES = Path(__file__).with_name("templates")
 PICTURE_SIDE = 900  # longer side of an inlined photo, in pixels
 PICTURE_QUALITY = 88  # of its JPEG
 
@@ -69,7 +70,7 @@ def write_report(path: str | os.PathLike[str], sections: Sequence[Section]) -> N
     first = sections[0].summary
     source = str(first.get("manifest", ""))
     page = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
     ).get_template("report.html.j2")

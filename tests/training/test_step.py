@@ -34,9 +34,7 @@ DIRECT = dataclasses.replace(
     BASE,
     model=dataclasses.replace(MODEL, prediction="direct", self_conditioning=False),
     representation=RepresentationConfig("signed_log", "raw", "constant"),
-    diffusion=DiffusionConfig(
-        noise="independent", target="noise", loss="state", condition_dropout=0.1
-    ),
+    diffusion=DiffusionConfig(noise="independent", target="noise", loss="state"),
 )
 
 
@@ -197,11 +195,10 @@ REMEMBERS = dataclasses.replace(
 )
 CHOICES = {
     "velocity": with_diffusion(DIRECT, target="velocity"),
-    "clean_min_snr": with_diffusion(DIRECT, target="clean", snr_weight_limit=5.0),
+    "clean": with_diffusion(DIRECT, target="clean"),
     "linear": with_diffusion(DIRECT, schedule="linear"),
     "direct_remembers": REMEMBERS,
     "image_consistent_state": with_diffusion(BASE, loss="state"),
-    "photo_dropout": with_diffusion(BASE, condition_dropout=0.5),
 }
 
 
