@@ -13,7 +13,7 @@ from PIL import Image
 
 from fftdiff_jax import __version__
 from fftdiff_jax.__main__ import VERBS
-from tests.commands import ROOT, environment, refusal
+from tests.commands import ROOT, environment, processor_seconds, refusal
 
 
 def start(folder, *words, **more):
@@ -47,9 +47,9 @@ def photos(tmp_path, rng):
 
 @pytest.mark.parametrize("words", [(), ("-h",), ("--help",)])
 def test_the_help_lists_every_verb_at_once(tmp_path, words):
-    begin = time.monotonic()
+    begin = processor_seconds()
     result = run(tmp_path, *words)
-    assert time.monotonic() - begin < 1
+    assert processor_seconds() - begin < 0.5
     assert result.returncode == 0
     for verb in VERBS:
         assert re.search(rf"^  {verb} +\w.*$", result.stdout, re.MULTILINE), verb

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import collections
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from absl import flags
 
 from fftdiff_jax.commands import shared
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.restore import folders
+
+if TYPE_CHECKING:
+    from fftdiff_jax.restore import folders
 
 _CHECKPOINT = shared.define_checkpoint()
 _INPUT = flags.DEFINE_string(
@@ -57,6 +60,8 @@ _COMPILATION_CACHE = shared.define_compilation_cache()
 
 def main(words: list[str]) -> int:
     """Restores what the words and --input name; 1 when a photo could not be."""
+    from fftdiff_jax.restore import folders
+
     open_restorer = shared.restorer_opener(_CHECKPOINT.value)
     patterns = [_INPUT.value, *words] if _INPUT.value else words
     if not patterns:
@@ -121,6 +126,8 @@ def main(words: list[str]) -> int:
 
 def _plan(patterns: list[str], output: Path) -> list[folders.Job]:
     """What is restored to where, of all patterns; `UserError` where two would share a place."""
+    from fftdiff_jax.restore import folders
+
     maps, keep = _UNCERTAINTY.value, _SKIP_EXISTING.value
     jobs = [job for p in patterns for job in folders.plan(p, output, maps=maps, keep=keep)]
     jobs = list(dict.fromkeys(jobs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,12 @@ def run(
         timeout=timeout,
         check=False,
     )
+
+
+def processor_seconds() -> float:
+    """What all finished commands have taken: a clock that other programs do not move."""
+    taken = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return taken.ru_utime + taken.ru_stime
 
 
 def refusal(result: subprocess.CompletedProcess[str]) -> str:
