@@ -4,7 +4,7 @@ import os
 import string
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fftdiff_jax.data.manifest import portable_path, read_manifest, write_manifest
@@ -19,6 +19,7 @@ NAMES = st.text(string.ascii_letters + string.digits + " ,\"'äß雨-_", min_siz
     rows=st.lists(st.tuples(NAMES, st.none() | NAMES, st.sampled_from(["train", "val"])),
                   min_size=1, max_size=8, unique_by=lambda row: row[:2]),
 )  # fmt: skip
+@settings(deadline=None)
 def test_what_is_written_is_read(tmp_path_factory, rows):
     folder = tmp_path_factory.mktemp("m")
     absolute = [(str(folder / c), r and str(folder / r), split) for c, r, split in rows]

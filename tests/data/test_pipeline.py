@@ -59,6 +59,7 @@ def test_clean_and_rainy_crops_show_the_same_place(config, numbered_pairs):
     height=st.integers(8, 40), width=st.integers(8, 40), size=st.integers(1, 8),
     seed=st.integers(0, 10**6), augment=st.booleans(), turned=st.sampled_from([0.0, 0.5, 1.0]),
 )  # fmt: skip
+@settings(deadline=None)
 def test_a_crop_is_a_square_of_the_photo_in_one_of_eight_positions(
     height, width, size, seed, augment, turned
 ):
