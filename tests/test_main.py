@@ -133,7 +133,8 @@ def test_what_is_in_the_box_is_found_from_the_folder_above_the_checkout(tmp_path
     del surroundings["PYTHONPATH"]
     program = (
         "from fftdiff_jax.evaluation import report; from fftdiff_jax.restore import weights; "
-        "print(weights.pretrained_path().is_file(), (report.TEMPLATES / 'report.html.j2').is_file())"
+        "page = report.TEMPLATES / 'report.html.j2'; "
+        "print(weights.pretrained_path().is_file(), page.is_file())"
     )
     found = subprocess.run(
         [sys.executable, "-c", program],

@@ -56,7 +56,7 @@ def main() -> int:
     manifest_path = shared.require("manifest", _MANIFEST.value)
     output = Path(shared.require("output", _OUTPUT.value)).expanduser()
     steps: list[int | None] = [_whole_number("--steps", word) for word in _STEPS.value]
-    index, count = _share()
+    index, count = _process()
     manifest = _read_manifest(manifest_path, _SPLIT.value)
     pairs = min(len(manifest), _LIMIT.value or len(manifest))
     print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
@@ -85,7 +85,7 @@ def main() -> int:
         print("stopped; the same command goes on from here", file=sys.stderr)
         raise
     if table is None:
-        print("this share is done; the process that ends last writes the whole")
+        print("this part is done; the process that ends last writes the whole")
         return 0
     print(table.text())
     for path in table.files:
@@ -108,7 +108,7 @@ def _read_manifest(path: str, split: str | None) -> Manifest:
     return whole.select(split)
 
 
-def _share() -> tuple[int, int]:
+def _process() -> tuple[int, int]:
     """Which process this is of how many: as the flags say, or else as srun says."""
     index, count = _INDEX.value, _COUNT.value
     if index is None and count is None:

@@ -19,7 +19,6 @@ from fftdiff_jax.config import (
     RepresentationConfig,
     TrainingConfig,
 )
-from fftdiff_jax.errors import UserError
 from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.examples import Batch, config_at, later_examples
@@ -222,12 +221,6 @@ def test_ema_warms_up_and_then_follows_its_decay():
     late = update_ema(ema, params, jnp.int32(10**6), 0.999)["w"]
     assert float(early[0]) == pytest.approx(1 - 1 / 10)
     assert float(late[0]) == pytest.approx(1e-3, rel=1e-3)
-
-
-def test_unknown_loss_is_refused():
-    wrong = dataclasses.replace(BASE, diffusion=DiffusionConfig(loss="best"))
-    with pytest.raises(UserError, match="known: photo, state"):
-        make_train_step(wrong)
 
 
 PROGRAM = """
