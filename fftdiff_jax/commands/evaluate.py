@@ -113,7 +113,7 @@ def _process() -> tuple[int, int]:
     index, count = _INDEX.value, _COUNT.value
     if index is None and count is None:
         # SLURM_STEP_NUM_TASKS is there under srun only: in a batch script SLURM_NTASKS alone is
-        # set, and one process would do one share of many and wait for nobody.
+        # set, and one process would do one part of many and wait for nobody.
         count = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
         return int(os.environ.get("SLURM_PROCID", "0")) if count > 1 else 0, count
     if index is None or count is None:

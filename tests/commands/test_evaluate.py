@@ -111,7 +111,7 @@ def test_two_processes_make_what_one_makes(folder: Path) -> None:
     share = ("--output=shared", "--nolpips")
     first = evaluate(folder, *COMMON, *share, "--process_index=0", "--process_count=2")
     assert first.returncode == 0, first.stderr
-    assert "this share is done" in first.stdout
+    assert "this part is done" in first.stdout
     assert not (folder / "shared" / "summary.json").exists()
     # The second one is told by srun which it is.
     second = evaluate(folder, *COMMON, *share, SLURM_STEP_NUM_TASKS="2", SLURM_PROCID="1")

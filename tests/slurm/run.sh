@@ -186,7 +186,7 @@ assert summary["num_images"] == len(rows) == 4, (summary, rows)
 print(f"an array of two jobs scored {len(rows)} photos")
 EOF
 for task in 0 1; do
-  grep -q "this share is done\|summary.json" "$work/scores-$task.log" \
+  grep -q "this part is done\|summary.json" "$work/scores-$task.log" \
     || fail "task $task of the array has not ended well"
 done
 
