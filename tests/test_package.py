@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from PIL import Image
 
 from fftdiff_jax import __version__
+from fftdiff_jax.commands.command_line import explain
 from tests.commands import ROOT, environment
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -28,6 +29,17 @@ def test_the_full_set_is_what_restoring_and_training_need():
     full = sorted(line for line in lines if line and not line.startswith("#"))
     extras = PROJECT["optional-dependencies"]
     assert full == sorted([*PROJECT["dependencies"], *extras["training"]])
+
+
+@pytest.mark.parametrize("text", PROJECT["optional-dependencies"]["training"])
+def test_a_package_that_is_missing_is_known_by_its_extra(text):
+    owner = canonicalize_name(Requirement(text).name)
+    lines = [
+        explain(ModuleNotFoundError(name=module))
+        for module, owners in importlib.metadata.packages_distributions().items()
+        if owner in map(canonicalize_name, owners)
+    ]
+    assert any(line and line.endswith("pip install 'fftdiff-jax[training]'") for line in lines)
 
 
 def test_the_page_of_an_index_needs_no_repository():
@@ -59,8 +71,10 @@ def test_a_wheel_is_one_package_with_all_that_it_reads(wheel):
         metadata = Parser().parsestr(archive.read(f"{about}/METADATA").decode())
     assert {name.partition("/")[0] for name in names} == {"fftdiff_jax", about}
     data = ("recipes/quickstart.py", "restore/pretrained/rain.safetensors", "py.typed")
-    for name in (*data, "evaluation/report.html", "commands/benchmarks/worker.py"):
-        assert f"fftdiff_jax/{name}" in names
+    assert {f"fftdiff_jax/{name}" for name in (*data, "commands/benchmarks/worker.py")} <= names
+    pages = {str(path.relative_to(ROOT)) for path in ROOT.glob("fftdiff_jax/evaluation/**/*.html*")}
+    assert pages
+    assert pages <= names
     assert metadata["Version"] == __version__
     assert metadata["Author"]
     assert metadata["Description-Content-Type"] == "text/markdown"

