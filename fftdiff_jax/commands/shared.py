@@ -136,6 +136,13 @@ def require_writable(flag: str, path: str, suffixes: tuple[str, ...] = ()) -> Pa
     return target
 
 
+def require_installed(*modules: str) -> None:
+    """Raises ModuleNotFoundError for a package that is missing: before the work, not within it."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+
 def prepare_jax(compilation_cache: str) -> None:
     """Sets up what must stand before JAX's first use: quiet logs and the compilation cache.
 
