@@ -68,8 +68,6 @@ def training_batches(
       UserError: a setting is out of range, or a pair is bad under on_bad_pair="stop". Pairs that
         only turn out bad when they are decoded raise it from the iterator.
     """
-    if config.on_bad_pair not in ("stop", "skip"):
-        raise UserError(f"data.on_bad_pair: {config.on_bad_pair!r} is neither stop nor skip")
     if not 0.0 <= config.rendered_rain <= 1.0:
         raise UserError(f"data.rendered_rain: {config.rendered_rain} is not a share from 0 to 1")
     if config.crop_size < 1 or config.workers < 0:

@@ -68,7 +68,8 @@ def config_at(config: Config, step: int) -> Config:
 
 def uses_first_estimate(config: Config) -> bool:
     """Whether the estimate at t = 1 has a loss, or the network looks at it at other times."""
-    return config.diffusion.loss == "photo" or config.model.self_conditioning
+    sees_it = config.model.self_conditioning and config.model.prediction == "image_consistent"
+    return config.diffusion.loss == "photo" or sees_it
 
 
 def later_examples(config: Config, devices: int, count: int) -> Later:

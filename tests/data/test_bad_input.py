@@ -200,8 +200,6 @@ def test_a_manifest_that_is_missing_or_a_folder(tmp_path):
 
 
 SETTINGS = {
-    "on_bad_pair": ({"on_bad_pair": "ignore"}, "neither stop nor skip"),
-    "source": ({"source": "zip"}, "none of manifest, tfds, spectra"),
     "rendered_rain": ({"rendered_rain": 1.5}, "not a share"),
     "crop_size": ({"crop_size": 0}, "crop_size"),
     "a crop larger than all photos": ({"crop_size": 64}, "smaller than a crop of 64"),

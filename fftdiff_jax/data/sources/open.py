@@ -68,11 +68,9 @@ def open_source(config: DataConfig, manifest: Manifest) -> PairSource:
     """Opens the pairs of `manifest` where `config.source` says.
 
     Raises:
-      UserError: there is no such source, or it was not prepared for this manifest.
+      UserError: the source was not prepared for this manifest.
     """
     cache = PhotoCache(cache_folder(config) / "photos", config.cache_gigabytes)
-    if config.source == "manifest":
-        return ManifestSource(manifest, cache)
     if config.source == "tfds":
         from fftdiff_jax.data.sources.shards import TfdsSource
 
@@ -81,7 +79,7 @@ def open_source(config: DataConfig, manifest: Manifest) -> PairSource:
         from fftdiff_jax.data.sources.exported import SpectraSource
 
         return SpectraSource(manifest, cache)
-    raise UserError(f"data.source: {config.source!r} is none of manifest, tfds, spectra")
+    return ManifestSource(manifest, cache)
 
 
 def pair_sizes(
