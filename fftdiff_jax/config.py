@@ -36,7 +36,11 @@ class DataConfig:
     cache_gigabytes: float = 4.0  # most disk that decoded photos may take
     crop_size: int = 64  # side of the square training crops, in pixels
     augment: bool = True  # flips and transposes, of both photos of a pair alike
-    rendered_rain: float = 0.0  # share of the examples whose rain is rendered on the clean photo
+    rendered_rain: float = 0.0  # share of the pairs' examples whose rain is rendered instead
+    pair_repeats: int = 1  # how often a pair takes part for once that a photo without rain does
+    toned_rain: float = 0.0  # share of rendered rain that changes the photo's tone as well
+    streaks_dir: str = ""  # a folder of masks of photographed streaks; empty: none are rendered
+    photographed_rain: float = 0.25  # share of rendered rain that is made of them
     workers: int = 0  # loader processes; 0: threads of the training process
     on_bad_pair: Literal["stop", "skip"] = "stop"  # at an unreadable pair; "skip" counts it
     shards_dir: str = ""  # a copy of FILE_tfds, on a node's own disk; empty: beside the manifest
@@ -65,6 +69,8 @@ class ModelConfig:
     fold: int = 2  # fold x fold pixels become channels before the first convolution
     widths: tuple[int, ...] = (32, 64, 96)  # channels at each resolution
     blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
+    blocks_up: tuple[int, ...] = ()  # on the way up, where it takes fewer; empty: as many as down
+    block: Literal["normed", "plain"] = "normed"  # RMSNorm and SiLU, or ReLU and no norm
     self_conditioning: bool = True  # an earlier clean estimate is a further input
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the convolutions; masters stay float32
 
@@ -107,9 +113,15 @@ class TrainingConfig:
     steps: int = 20_000  # updates in all
     batch_size: int = 16  # global: over all devices of all processes
     seed: int = 0  # of the first weights, the data order, crops and noise
-    learning_rate: float = 1e-3  # peak of AdamW's rate; cosine decay to a hundredth
+    optimizer: Literal["adamw", "muon"] = "adamw"  # "muon" for the inner kernels (muon.py)
+    learning_rate: float = 1e-3  # peak of AdamW's rate
+    muon_rate: float = 0.02  # peak of Muon's rate: how far a step turns a kernel of norm 1
+    # "cosine" decays to a hundredth all the way, "constant" to 0 in the last decay_steps alone.
+    schedule: Literal["cosine", "constant"] = "cosine"
+    decay_steps: int = 0  # last steps of "constant", in which the rates fall in a line to 0
     warmup_steps: int = 200  # steps of linear warm-up before the peak
-    weight_decay: float = 1e-4  # of kernels; biases and scales have none
+    weight_decay: float = 1e-4  # of AdamW's kernels; biases and scales have none
+    muon_weight_decay: float = 0.01  # of Muon's kernels
     clip_norm: float = 1.0  # largest global norm of a gradient
     ema_decay: float = 0.999  # of the averaged weights, which restore photos
     log_every: int = 20  # steps a row of metrics.csv

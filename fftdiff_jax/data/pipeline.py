@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 
 import numpy as np
 from absl import flags
-from jaxtyping import UInt8
+from jaxtyping import Int, UInt8
 
 from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.crops import TURNED_CLEAN, TURNED_RAINY, cut_crop
@@ -24,6 +24,7 @@ from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.rain import RainBank
 from fftdiff_jax.data.sources.base import PairSource
 from fftdiff_jax.data.sources.open import open_source, pair_sizes, plan_cache
+from fftdiff_jax.data.streak_masks import mask_paths
 from fftdiff_jax.data.workers import start_worker, without_signals
 from fftdiff_jax.errors import UserError
 
@@ -70,8 +71,16 @@ def training_batches(
     """
     if not 0.0 <= config.rendered_rain <= 1.0:
         raise UserError(f"data.rendered_rain: {config.rendered_rain} is not a share from 0 to 1")
-    if config.crop_size < 1 or config.workers < 0:
-        raise UserError("data.crop_size must be at least 1 and data.workers at least 0")
+    for name in ("toned_rain", "photographed_rain"):
+        share = getattr(config, name)
+        if not 0.0 <= share <= 1.0:
+            raise UserError(f"data.{name}: {share} is not a share from 0 to 1")
+    if config.crop_size < 1 or config.workers < 0 or config.pair_repeats < 1:
+        raise UserError(
+            "data.crop_size and data.pair_repeats must be at least 1 and data.workers at least 0"
+        )
+    if config.streaks_dir:
+        mask_paths(config.streaks_dir)  # says what is wrong before the first batch
     if batch_size < 1 or batch_size % process_count:
         raise UserError(
             f"training.batch_size: {batch_size} cannot be shared by {process_count} processes; "
@@ -80,7 +89,14 @@ def training_batches(
     source = open_source(config, manifest)
     sizes, bad = pair_sizes(source, config.crop_size, config.on_bad_pair)
     plan_cache(source, sizes)
-    examples = _Examples(source, _entries(sizes, config.crop_size), config, seed, RainBank(seed))
+    entries = epoch_entries(source, sizes, config)
+    bank = RainBank(
+        seed,
+        toned=config.toned_rain,
+        streaks_dir=config.streaks_dir,
+        streaks=config.photographed_rain,
+    )
+    examples = _Examples(source, entries, config, seed, bank)
     return TrainingBatches(
         examples, batch_size // process_count, process_index, process_count, start_batch, bad
     )
@@ -180,11 +196,14 @@ class _Examples:
         return crops[0], crops[1] if read else self.bank.render(crops[0], rng, number)
 
 
-def _entries(sizes: dict[int, tuple[int, int]], crop_size: int) -> np.ndarray:
-    """The pairs of one epoch, larger photos several times."""
-    area = (_SIDES_A_CROP * crop_size) ** 2
-    times = [min(max(round(h * w / area), 1), _MOST_CROPS) for h, w in sizes.values()]
-    return np.repeat(np.fromiter(sizes, np.int64), times)
+def epoch_entries(
+    source: PairSource, sizes: dict[int, tuple[int, int]], config: DataConfig
+) -> Int[np.ndarray, " n"]:
+    """The indices of one epoch: larger photos several times, and pairs `pair_repeats` as often."""
+    area = (_SIDES_A_CROP * config.crop_size) ** 2
+    crops = [min(max(round(h * w / area), 1), _MOST_CROPS) for h, w in sizes.values()]
+    repeats = [config.pair_repeats if source.has_rainy(index) else 1 for index in sizes]
+    return np.repeat(np.fromiter(sizes, np.int64), np.multiply(crops, repeats))
 
 
 def _close(iterators: list[Any]) -> None:

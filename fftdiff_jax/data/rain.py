@@ -18,7 +18,14 @@ import math
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from fftdiff_jax.data.rain_styles import RainStyle, StreakLayer, sample_style
+from fftdiff_jax.data.rain_styles import (
+    KINDS,
+    PHOTOGRAPHED,
+    RainStyle,
+    StreakLayer,
+    sample_style,
+)
+from fftdiff_jax.data.streak_masks import through_streaks
 from fftdiff_jax.errors import UserError
 
 
@@ -51,12 +58,17 @@ def render_rain(
     return blend_rain(clean, rain_field(rng, clean.shape[:2], style))
 
 
-def rain_field(rng: np.random.Generator, shape: tuple[int, int], style: RainStyle) -> RainField:
-    """Renders the layers of a style on (h, w) pixels."""
+def rain_field(
+    rng: np.random.Generator, shape: tuple[int, int], style: RainStyle, streaks_dir: str = ""
+) -> RainField:
+    """Renders the layers of a style on (h, w) pixels; photographed streaks come from a folder."""
     height, width = (_fast_length(max(n, 16)) for n in shape)
     through = np.ones((height, width), np.float32)
     for layer in style.layers:
         through *= 1.0 - layer.opacity * _streaks(rng, (height, width), layer)
+    if style.streaks:
+        side = max(height, width)
+        through *= through_streaks(rng, side, style.streaks, streaks_dir)[:height, :width]
     coverage = (255.0 * (1.0 - through) + 0.5).astype(np.uint8)
     return RainField(style, coverage[: shape[0], : shape[1]], float(coverage.mean() / 255.0))
 
@@ -68,6 +80,9 @@ def blend_rain(
     style = rain.style
     light = 255.0 * style.brightness * np.asarray(style.tint, np.float32)
     photo = clean.astype(np.float32)
+    if style.saturation != 1.0:
+        grey = photo.mean(axis=2, keepdims=True)
+        photo = grey + style.saturation * (photo - grey)
     if style.contrast != 1.0 or style.shade:
         photo = (photo - 127.5) * style.contrast + 127.5 - style.shade * rain.mean * light
     if style.veil:
@@ -94,11 +109,17 @@ class RainBank:
       seed: of the tiles.
       tiles: how many tiles are in use at a time.
       refresh: examples between two sets of tiles.
+      toned: fraction of the rain that changes the photo's tone too.
+      streaks_dir: a folder of masks of photographed streaks, one more kind of rain; empty: none.
+      streaks: fraction of the rain that is of that kind.
     """
 
     seed: int
     tiles: int = 96
     refresh: int = 16_384
+    toned: float = 0.0
+    streaks_dir: str = ""
+    streaks: float = 0.25
 
     def render(
         self, clean: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, example: int
@@ -107,7 +128,7 @@ class RainBank:
         height, width = clean.shape[:2]
         side = max(256, 1 << (max(height, width) - 1).bit_length())
         number = example // self.refresh * self.tiles + int(rng.integers(self.tiles))
-        tile = _tile(self.seed, number, side)
+        tile = _tile(self, number, side)
         top, left = rng.integers(side, size=2)
         rows = (top + np.arange(height)) % side
         columns = (left + np.arange(width)) % side
@@ -119,9 +140,13 @@ class RainBank:
 
 
 @functools.lru_cache(maxsize=256)
-def _tile(seed: int, number: int, side: int) -> RainField:
-    rng = np.random.default_rng((0x7A11, seed, number))
-    return rain_field(rng, (side, side), sample_style(rng))
+def _tile(bank: RainBank, number: int, side: int) -> RainField:
+    rng = np.random.default_rng((0x7A11, bank.seed, number))
+    kind = KINDS[int(rng.integers(len(KINDS)))]
+    if bank.streaks_dir and rng.random() < bank.streaks:
+        kind = PHOTOGRAPHED
+    style = sample_style(rng, kind, bank.toned)
+    return rain_field(rng, (side, side), style, bank.streaks_dir)
 
 
 def _streaks(

@@ -50,6 +50,8 @@ class RainStyle:
       shade: how much of the streaks' mean light is taken away from the whole photo, 0 to 1, as
         where an editor lays a grey noise layer over it.
       contrast: of the photo behind the rain, about mid-grey.
+      saturation: of the photo behind the rain: 0 is grey.
+      streaks: opacities of layers of photographed streaks (`streak_masks.py`), none in most kinds.
     """
 
     kind: str
@@ -60,32 +62,60 @@ class RainStyle:
     veil: float = 0.0
     shade: float = 0.0
     contrast: float = 1.0
+    saturation: float = 1.0
+    streaks: tuple[float, ...] = ()
 
 
-def sample_style(rng: np.random.Generator, kind: str | None = None) -> RainStyle:
+def sample_style(
+    rng: np.random.Generator, kind: str | None = None, toned: float = 0.0
+) -> RainStyle:
     """Draws a style of `kind`, or of a kind drawn evenly from `KINDS`.
+
+    Args:
+      rng: where the randomness comes from.
+      kind: one of `KINDS`, or `PHOTOGRAPHED`.
+      toned: fraction of the styles that change the tone of the photo behind the rain too: darker
+        or brighter, of more or less contrast, paler. Painted and real rain both do.
 
     Raises:
       UserError: there is no such kind.
     """
     if kind is None:
         kind = KINDS[int(rng.integers(len(KINDS)))]
-    if kind not in _LAYERS:
+    if kind not in (*KINDS, PHOTOGRAPHED):
         raise UserError(f"there is no kind of rain {kind!r}; known: {', '.join(KINDS)}")
     tint = 1.0 + 0.03 * rng.uniform(-1.0, 1.0, 3)
     weights = {"storm": (0.3, 0.5, 0.2), "mist": (0.3, 0.1, 0.6)}.get(kind, (0.5, 0.2, 0.3))
-    veil = {"mist": (0.05, 0.4), "downpour": (0.0, 0.12), "shower": (0, 0.1)}.get(kind, (0, 0.04))
+    veils = {
+        "mist": (0.05, 0.4),
+        "downpour": (0.0, 0.12),
+        "shower": (0, 0.1),
+        PHOTOGRAPHED: (0, 0.2),
+    }
+    veil = veils.get(kind, (0, 0.04))
     # About half of 40 Rain800 pairs looked at differ in tone as well: darker shadows.
-    toned = kind == "downpour" and rng.random() < 0.5
-    return RainStyle(
+    shaded = kind == "downpour" and rng.random() < 0.5
+    streaks: tuple[float, ...] = ()
+    if kind == PHOTOGRAPHED:
+        streaks = tuple(rng.uniform(0.3, 1.1, int(rng.integers(1, 4))).tolist())
+    style = RainStyle(
         kind,
-        tuple(_LAYERS[kind](rng)),
+        () if kind == PHOTOGRAPHED else tuple(_LAYERS[kind](rng)),
         brightness=float(rng.uniform(0.7, 1.0)),
         tint=(float(tint[0]), float(tint[1]), float(tint[2])),
         blend=str(rng.choice(("screen", "add", "cover"), p=weights)),
         veil=float(rng.uniform(*veil)),
-        shade=float(rng.uniform(0.3, 1.0)) if toned else 0.0,
-        contrast=float(rng.uniform(0.95, 1.2)) if toned else 1.0,
+        shade=float(rng.uniform(0.3, 1.0)) if shaded else 0.0,
+        contrast=float(rng.uniform(0.95, 1.2)) if shaded else 1.0,
+        streaks=streaks,
+    )
+    if toned == 0.0 or rng.random() >= toned:
+        return style
+    return dataclasses.replace(
+        style,
+        shade=float(rng.uniform(-0.3, 1.0)),
+        contrast=float(rng.uniform(0.8, 1.25)),
+        saturation=float(rng.uniform(0.6, 1.05)),
     )
 
 
@@ -200,3 +230,4 @@ _LAYERS = {
     "near": _near,
 }
 KINDS = tuple(_LAYERS)
+PHOTOGRAPHED = "photographed"  # wants masks of streaks, which the package does not hold

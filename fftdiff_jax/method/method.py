@@ -88,6 +88,8 @@ def make_method(config: Config) -> Method:
         fold=model.fold,
         widths=model.widths,
         blocks=model.blocks,
+        blocks_up=model.blocks_up,
+        block=model.block,
         dtype=jnp.dtype(model.dtype),
     )
     denoiser: Denoiser

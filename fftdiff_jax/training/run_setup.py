@@ -35,6 +35,8 @@ MAY_CHANGE = (
     "training.on_save_error",
     "sampling",
 )
+# Under a rate that stays constant the steps so far do not depend on where it is to end.
+MAY_CHANGE_IF_CONSTANT = ("training.steps", "training.decay_steps")
 
 
 def require_known(config: Config) -> None:
@@ -46,8 +48,15 @@ def require_known(config: Config) -> None:
             f"model.widths has {len(model.widths)} resolutions and model.blocks "
             f"{len(model.blocks)}; they must have as many, and at least one"
         )
-    if min(*model.widths, *model.blocks, model.fold) < 1:
-        raise UserError("model.widths, model.blocks and model.fold must be at least 1")
+    if min(*model.widths, *model.blocks, *model.blocks_up, model.fold) < 1:
+        raise UserError(
+            "model.widths, model.blocks, model.blocks_up and model.fold must be at least 1"
+        )
+    if model.blocks_up and len(model.blocks_up) != len(model.widths) - 1:
+        raise UserError(
+            f"model.blocks_up has {len(model.blocks_up)} resolutions; it takes one fewer than "
+            f"model.widths, which has {len(model.widths)}, or none"
+        )
     if table and len(table) != 1 + len(rain_spectrum.KNOT_FREQUENCIES):
         raise UserError(
             f"representation.rain_spectrum has {len(table)} numbers; it takes "
@@ -146,8 +155,11 @@ def _measure(config: Config, training_set: Manifest) -> tuple[float, ...]:
 
 def _require_same(config: Config, before: Config, workdir: Path) -> None:
     now, then = _flat(configuration.to_dict(config)), _flat(configuration.to_dict(before))
+    fields: tuple[str, ...] = MAY_CHANGE
+    if config.training.schedule == "constant":
+        fields += MAY_CHANGE_IF_CONSTANT
     for name, value in now.items():
-        allowed = any(name == field or name.startswith(field + ".") for field in MAY_CHANGE)
+        allowed = any(name == field or name.startswith(field + ".") for field in fields)
         if value != then.get(name) and not allowed:
             raise UserError(
                 f"{workdir}: holds a run with {name}={then.get(name)!r}, not {value!r}; resume it "

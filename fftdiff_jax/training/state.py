@@ -8,10 +8,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from fftdiff_jax.config import Config, TrainingConfig
 from fftdiff_jax.method.method import make_method
+from fftdiff_jax.training.muon import scale_by_muon
+
+_OUTER_LAYERS = {"entry", "exit", "deviation_in", "deviation"}
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -24,24 +27,67 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
-    """Global-norm clipping, then AdamW under linear warm-up and cosine decay to 1 %."""
+    """Global-norm clipping, then AdamW, or Muon for the kernels inside the network.
+
+    Under "muon" the first and the last layers, biases, norms and the layers of the noise level
+    stay with AdamW, which their shapes suit better (Jordan et al. 2024).
+    """
+    rate = rate_schedule(config)
+    adamw = optax.adamw(
+        lambda step: config.learning_rate * rate(step),
+        b2=0.99,
+        weight_decay=config.weight_decay,
+        mask=_is_kernel,
+    )
+    clip = optax.clip_by_global_norm(config.clip_norm)
+    if config.optimizer == "adamw":
+        return optax.chain(clip, adamw)
+    muon = optax.chain(
+        scale_by_muon(),
+        optax.add_decayed_weights(config.muon_weight_decay),
+        optax.scale_by_learning_rate(lambda step: config.muon_rate * rate(step)),
+    )
+    return optax.chain(clip, optax.partition({"adamw": adamw, "muon": muon}, _optimizer_of))
+
+
+def rate_schedule(config: TrainingConfig) -> optax.Schedule:
+    """What the rates are multiplied by: up to 1 in `warmup_steps`, and down at the end.
+
+    "cosine" falls all the way, to a hundredth. "constant" stays at 1 and falls in a straight line
+    to 0 in the last `decay_steps` alone, so that the steps before do not depend on how many there
+    are in all: a longer run goes on from them, and a finished one can be branched off anywhere
+    (Hu et al. 2024, section 4).
+    """
     warmup = min(config.warmup_steps, max(config.steps // 10, 1))
-    rate = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=config.learning_rate,
-        warmup_steps=warmup,
-        decay_steps=max(config.steps, warmup + 1),  # a run of one step has nothing to decay
-        end_value=config.learning_rate / 100,
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
-        optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay, mask=_is_kernel),
-    )
+    if config.schedule == "cosine":
+        return optax.warmup_cosine_decay_schedule(
+            init_value=0.0,
+            peak_value=1.0,
+            warmup_steps=warmup,
+            decay_steps=max(config.steps, warmup + 1),  # a run of one step has nothing to decay
+            end_value=0.01,
+        )
+
+    def rate(step: Int[Array, ""] | int) -> Float[Array, ""]:
+        rising = jnp.minimum(step / warmup, 1.0)
+        left = jnp.maximum(config.steps - step, 0)
+        return jnp.minimum(rising, left / max(config.decay_steps, 1))
+
+    return rate
 
 
 def _is_kernel(params: PyTree) -> PyTree:
     # Decaying biases and norm scales only pulls them off what the data wants.
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
+
+
+def _optimizer_of(params: PyTree) -> PyTree:
+    def choose(path: tuple[Any, ...], leaf: Array) -> str:
+        names = {getattr(key, "key", "") for key in path}
+        inside = leaf.ndim == 4 and not names & _OUTER_LAYERS
+        return "muon" if inside else "adamw"
+
+    return jax.tree_util.tree_map_with_path(choose, params)
 
 
 def create_state(config: Config) -> TrainState:

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 
 from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.crops import cut_crop
-from fftdiff_jax.data.manifest import read_manifest
+from fftdiff_jax.data.manifest import read_manifest, write_manifest
 from fftdiff_jax.data.pairs import evaluation_pairs
-from fftdiff_jax.data.pipeline import training_batches
+from fftdiff_jax.data.pipeline import epoch_entries, training_batches
+from fftdiff_jax.data.sources.open import open_source, pair_sizes
 from fftdiff_jax.errors import UserError
 from tests.data.trees import numbered, pairs_csv, photo, save, wet
 
@@ -229,8 +230,9 @@ def test_whole_pairs_for_evaluation(tmp_path):
 SCRIPT = """
 import os, signal, sys, time
 from fftdiff_jax.config import DataConfig
-from fftdiff_jax.data.manifest import read_manifest
-from fftdiff_jax.data.pipeline import training_batches
+from fftdiff_jax.data.manifest import read_manifest, write_manifest
+from fftdiff_jax.data.pipeline import epoch_entries, training_batches
+from fftdiff_jax.data.sources.open import open_source, pair_sizes
 
 if __name__ == "__main__":
     seen = []
@@ -302,3 +304,17 @@ def test_workers_die_with_their_parent(training):
     assert wait_for(
         lambda: all(not w.is_running() or w.status() == psutil.STATUS_ZOMBIE for w in workers)
     )
+
+
+def test_pairs_take_part_as_often_as_asked(tmp_path):
+    """Beside photos whose rain is rendered, which are many, real rain is not to get lost."""
+    rows = [(row.clean, row.rainy, "") for row in read_manifest(pairs_csv(tmp_path, 2)).rows]
+    rows += [(str(save(tmp_path / f"dry/{i}.png", photo(40, 48, i))), None, "") for i in range(3)]
+    write_manifest(tmp_path / "mixed.csv", rows)
+    config = DataConfig(cache_dir=str(tmp_path / "cache"), crop_size=16, pair_repeats=4)
+    source = open_source(config, read_manifest(tmp_path / "mixed.csv"))
+    sizes, _ = pair_sizes(source, 16, "stop")
+    entries = epoch_entries(source, sizes, config)
+    assert np.bincount(entries).tolist() == [4, 4, 1, 1, 1]
+    sizes[2] = (256, 128)  # eight squares of four crop sides
+    assert np.bincount(epoch_entries(source, sizes, config)).tolist() == [4, 4, 8, 1, 1]

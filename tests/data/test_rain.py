@@ -142,7 +142,7 @@ def test_the_bank_is_a_function_of_seed_and_example_and_changes_between_both():
 
 
 def test_the_bank_holds_every_kind():
-    kinds = {rain._tile(123_456, number, 32).style.kind for number in range(60)}
+    kinds = {rain._tile(rain.RainBank(123_456), number, 32).style.kind for number in range(60)}
     assert kinds == set(KINDS)
 
 
