@@ -17,11 +17,16 @@ from fftdiff_jax.errors import UserError
 
 Target = Literal["clean", "noise", "velocity"]
 
-# Fields that are no more. Files that hold them still open: none changed what a photo looks like.
+# Fields that are no more. Files that hold them still open as far as their weights fit.
 RETIRED = (
     "diffusion.condition_dropout",
+    "diffusion.draw_start",
+    "diffusion.loss",
     "diffusion.snr_weight_limit",
+    "model.self_conditioning",
     "sampling.guidance",
+    "sampling.noise_scale",
+    "sampling.resample",
 )
 
 
@@ -71,7 +76,6 @@ class ModelConfig:
     blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
     blocks_up: tuple[int, ...] = ()  # on the way up, where it takes fewer; empty: as many as down
     block: Literal["normed", "plain"] = "normed"  # RMSNorm and SiLU, or ReLU and no norm
-    self_conditioning: bool = True  # an earlier clean estimate is a further input
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the convolutions; masters stay float32
 
 
@@ -82,11 +86,10 @@ class DiffusionConfig:
     schedule: Literal["cosine", "linear"] = "cosine"  # "linear" is DDPM's
     noise: Literal["photo", "independent"] = "photo"  # Hermitian as real photos are, or not
     target: Target = "clean"  # what a direct network outputs
-    loss: Literal["photo", "state"] = "photo"  # L1 on the photo, or squared error of the target
-    spectrum_weight: float = 0.05  # of the L1 on the photo's spectrum, beside the photo's own
-    perceptual_weight: float = 0.0  # of LPIPS (AlexNet) of the first estimate, at t = 1
-    draw_share: float = 0.25  # of each batch trained for draws too; all of it is at t = 1
-    draw_start: float = 0.75  # share of the steps that are taken before any is trained for draws
+    spectrum_weight: float = 0.05  # of the spectrum's error, beside the photo's own
+    perceptual_weight: float = 0.0  # of LPIPS (AlexNet)
+    # Of each batch, trained for draws too; 0: the first estimate is all that is trained.
+    draw_share: float = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +101,9 @@ class SamplingConfig:
 
     sampler: Literal["ddim", "ddpm", "dpm_solver"] = "ddim"  # the rule of a step
     steps: int = 1  # network evaluations a draw
-    draws: int = 1  # samples whose mean is the restored photo
-    noise_scale: float = 1.0  # of all noise: 1 draws, 0 is the first estimate of one step
+    draws: int = 0  # samples whose mean is the restored photo; 0: the first estimate instead
+    realism: float = 1.0  # how far a draw goes from the first estimate: 0 stays, 1 is the draw
     time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
-    resample: bool = True  # sample each clean estimate from its own error model (error_model.py)
     eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
     mirror: bool = False  # the first estimate is the mean of two, one of the tile mirrored
 
@@ -131,6 +133,9 @@ class TrainingConfig:
     evaluate_crop: int = 192  # side of those centre crops
     sample_every: int = 2000  # steps between sample pictures
     initial_weights: str = ""  # a run's folder or a file of weights to start from; empty: anew
+    freeze_first: bool = (
+        False  # the first estimate stays what initial_weights say; draws alone learn
+    )
     final_evaluation_limit: int = 0  # photos scored when a run ends; 0: the whole val split
     on_save_error: Literal["continue", "stop"] = "continue"  # a full disk: try again later, or stop
 

@@ -1,4 +1,4 @@
-r"""What state, normalisation, noise and the earlier estimate are worth, all else being equal.
+r"""What state and normalisation are worth, all else being equal.
 
     python -m experiments.compare --sweep=experiments/sweeps/states.py --output=states \
         --config.data.manifest=rain800.csv --config.training.steps=1500 --steps=1,4 --draws=8
@@ -8,7 +8,7 @@ States differ in their draws, so these are trained from the first step on.
 
 import dataclasses
 
-from fftdiff_jax.config import Config, DiffusionConfig, ModelConfig, RepresentationConfig
+from fftdiff_jax.config import Config, DiffusionConfig, RepresentationConfig
 
 STATES = {
     "ratio_aware": RepresentationConfig("log_ratio", "wrapped", "condition_aware"),
@@ -22,12 +22,8 @@ STATES = {
 
 def get_sweep() -> dict[str, Config]:
     """Returns the recipes."""
-    base = Config(diffusion=DiffusionConfig(perceptual_weight=0.1, draw_start=0.0))
+    base = Config(diffusion=DiffusionConfig(perceptual_weight=0.1))
     sweep = {
         name: dataclasses.replace(base, representation=state) for name, state in STATES.items()
     }
-    alone = ModelConfig(self_conditioning=False)
-    sweep["no_self_conditioning"] = dataclasses.replace(base, model=alone)
-    independent = dataclasses.replace(base.diffusion, noise="independent")
-    sweep["independent_noise"] = dataclasses.replace(base, diffusion=independent)
     return sweep

@@ -11,7 +11,7 @@ scored of it in all the ways that are asked for; another --limit or --crop wants
 --checkpoints adds weights that are there already, in every way of sampling, without training:
 
     fftdiff-jax compare --checkpoints=pretrained --manifest=rain800.csv \
-        --output=ways --steps=1,2,4 --noise_scales=0.5,1 --draws=8
+        --output=ways --steps=1,2,4 --realisms=0.5,1 --draws=8
 
 --redraw makes table and figure anew from results.json.
 """
@@ -46,8 +46,12 @@ _MANIFEST = flags.DEFINE_string("manifest", None, "the CSV whose val pairs score
 _OUTPUT = shared.define_output("folder for runs, results.json, table.md, figure.png")
 _SEEDS = flags.DEFINE_list("seeds", ["0"], "training seeds, each one a run")
 _STEPS = flags.DEFINE_list("steps", ["1"], "step counts to sample with")
-_DRAWS = flags.DEFINE_integer("draws", 1, "draws a crop, of all step counts above 1", lower_bound=1)
-_SCALES = flags.DEFINE_list("noise_scales", ["1"], "of the noise, above 0; for step counts above 1")
+_DRAWS = flags.DEFINE_integer(
+    "draws", 0, "draws a crop; 0: only the first estimate is scored", lower_bound=0
+)
+_REALISMS = flags.DEFINE_list(
+    "realisms", ["1"], "how far draws go from the first estimate, above 0"
+)
 _LIMIT = flags.DEFINE_integer("limit", 0, "val crops to score; 0: all", lower_bound=0)
 _CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_bound=32)
 _MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")
@@ -65,7 +69,7 @@ def main(overrides: list[str]) -> int:
     rows = json.loads(results.read_text()) if results.exists() else []
     if not _REDRAW.value:
         seeds = [int(number) for number in _numbers("seeds", _SEEDS.value, least=0)]
-        _ways()  # refuses what is no number before anything is trained
+        _ways(None)  # refuses what is no number before anything is trained
         recipes = _recipes(overrides)
         openers = {path: shared.restorer_opener(_path(path)) for path in _CHECKPOINTS.value}
         if not recipes and not openers:
@@ -81,10 +85,10 @@ def main(overrides: list[str]) -> int:
             _write(results, rows)
         for name, recipe in recipes.items():
             for seed in seeds:
-                if _scored(rows, name, seed):
-                    continue
                 training = dataclasses.replace(recipe.training, seed=seed)
                 config = dataclasses.replace(recipe, training=training)
+                if _scored(rows, name, config):
+                    continue
                 rows = _merge(rows, _run(name, config, output, rows))
                 _write(results, rows)
     elif not rows:
@@ -112,10 +116,11 @@ def _path(checkpoint: str) -> str | None:
     return None if checkpoint == "pretrained" else checkpoint
 
 
-def _scored(rows: list[dict[str, Any]], name: str, seed: int) -> bool:
+def _scored(rows: list[dict[str, Any]], name: str, config: Config) -> bool:
     """Whether there is a row for every way of sampling that is asked for."""
-    ways = {(row["steps"], row["noise_scale"], row["draws"]) for row in _of(rows, name, seed)}
-    return ways.issuperset(_ways())
+    found = _of(rows, name, config.training.seed)
+    ways = {(row["steps"], row["realism"], row["draws"]) for row in found}
+    return bool(found) and ways.issuperset(_ways(config))
 
 
 def _of(rows: list[dict[str, Any]], name: str, seed: int) -> list[dict[str, Any]]:
@@ -180,64 +185,53 @@ def _score(
     crops = screening.load_crops(shared.read_pairs(manifest, "val"), _CROP.value, _LIMIT.value)
     about = {**about, "crops": len(crops.clean)}
     rainy = screening.score_crops(crops.rainy.astype("float32") / 255, crops.clean)
-    rows = [{**about, "recipe": "rainy", "steps": 0, "draws": 1, "noise_scale": 0.0, **rainy}]
-    for steps, scale, draws in _ways():
-        way = dataclasses.replace(config.sampling, steps=steps, noise_scale=scale, draws=draws)
+    rows = [{**about, "recipe": "rainy", "steps": 0, "draws": 0, "realism": 0.0, **rainy}]
+    for steps, realism, draws in _ways(config):
+        way = dataclasses.replace(config.sampling, steps=steps, realism=realism, draws=draws)
         scores = screening.screen(params, config, crops, way)
-        rows.append({**about, "steps": steps, "draws": draws, "noise_scale": scale, **scores})
+        rows.append({**about, "steps": steps, "draws": draws, "realism": realism, **scores})
         print(_line(rows[-1]), flush=True)
     return rows
 
 
-def _ways() -> list[tuple[int, float, int]]:
-    """Steps, noise scale and draws of every way to sample; one step has nothing to draw."""
-    scales = _numbers("noise_scales", _SCALES.value, least=0)
-    if 0 in scales:
-        raise UserError("--noise_scales: without noise every draw is the photo of one step")
-    ways: list[tuple[int, float, int]] = []
-    for steps in sorted({int(number) for number in _numbers("steps", _STEPS.value, least=1)}):
-        if steps == 1:
-            ways.append((1, 1.0, 1))
-            continue
-        for scale in scales:
-            ways.append((steps, scale, _DRAWS.value))
+def _ways(config: Config | None) -> list[tuple[int, float, int]]:
+    """Steps, realism and draws of every way to sample: the first estimate, then draws.
+
+    As far as `config` trains a network for it; None: any.
+    """
+    realisms = _numbers("realisms", _REALISMS.value, least=0)
+    if 0 in realisms:
+        raise UserError("--realisms: at 0 every draw is the first estimate")
+    counts = sorted({int(number) for number in _numbers("steps", _STEPS.value, least=1)})
+    direct = config is not None and config.model.prediction == "direct"
+    draws_nothing = config is not None and not direct and config.diffusion.draw_share == 0
+    ways: list[tuple[int, float, int]] = [] if direct else [(1, 1.0, 0)]
+    if _DRAWS.value and not draws_nothing:
+        ways += [(steps, realism, _DRAWS.value) for steps in counts for realism in realisms]
     return ways
 
 
 def _numbers(name: str, words: list[str], least: int) -> list[float]:
-    """The numbers of a list flag; whole ones but for the noise's scale, which is at most 1."""
+    """The numbers of a list flag; whole ones but for the realism, which is at most 1."""
     numbers = []
     for word in words:
         try:
-            number = float(word) if name == "noise_scales" else int(word)
+            number = float(word) if name == "realisms" else int(word)
         except ValueError:
             raise UserError(f"--{name}: {word!r} is no number") from None
-        if number < least or (name == "noise_scales" and number > 1):
+        if number < least or (name == "realisms" and number > 1):
             raise UserError(f"--{name}: {word} is out of range")
         numbers.append(number)
     return numbers
 
 
 def _with_steps(config: Config, timing: Path, minutes: float, folder: Path) -> Config:
-    """As many steps as fit into the time, by short runs' rates; of a begun run, its own number.
-
-    Steps without draws and those with them are timed in a run each.
-    """
+    """As many steps as fit into the time, by a short run's rate; of a begun run, its own number."""
     begun = folder / "config.json"
     if begun.exists():
         steps = json.loads(begun.read_text())["training"]["steps"]
     else:
-        from fftdiff_jax.training.examples import config_at
-
-        late = dataclasses.replace(
-            config, diffusion=dataclasses.replace(config.diffusion, draw_start=0.0)
-        )
-        seconds = _step_seconds(late, timing)
-        early, share = config_at(config, 1), config.diffusion.draw_start
-        if early != config:
-            before = timing.with_name(f"{timing.name}-early")
-            seconds = share * _step_seconds(early, before) + (1 - share) * seconds
-        steps = max(1, int(60 * minutes / seconds))
+        steps = max(1, int(60 * minutes / _step_seconds(config, timing)))
     return dataclasses.replace(config, training=dataclasses.replace(config.training, steps=steps))
 
 
@@ -257,7 +251,7 @@ def _step_seconds(config: Config, timing: Path) -> float:
     return config.training.batch_size / float(last[2])
 
 
-_KEY = ("recipe", "seed", "steps", "draws", "noise_scale")
+_KEY = ("recipe", "seed", "steps", "draws", "realism")
 
 
 def _merge(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -273,7 +267,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def _line(row: dict[str, Any]) -> str:
     text = (
-        f"{row['recipe']} seed {row['seed']}: {row['steps']} steps, noise {row['noise_scale']:g}, "
+        f"{row['recipe']} seed {row['seed']}: {row['steps']} steps, realism {row['realism']:g}, "
         f"{row['draws']} draws: {row['psnr_y']:.2f} dB, LPIPS {row['lpips']:.3f} / "
         f"{row['lpips_vgg']:.3f}"
     )

@@ -31,10 +31,13 @@ _STEPS = flags.DEFINE_list(
     "steps", [], "network evaluations a draw, or several: 1,4,20; left out: the weights' own (1)"
 )
 _DRAWS = flags.DEFINE_integer(
-    "draws", None, "draws whose mean is scored, 2 or more calibrate; left out: the weights' own (1)"
+    "draws",
+    None,
+    "draws whose mean is scored, 2 or more calibrate; 0: the best photo (the weights' own choice)",
+    lower_bound=0,
 )
 _MIRROR = shared.define_mirror()
-_NOISE_SCALE = shared.define_noise_scale()
+_REALISM = shared.define_realism()
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many pairs; 0: all", lower_bound=0)
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
 _LPIPS = flags.DEFINE_bool("lpips", True, "measure LPIPS too")
@@ -65,7 +68,7 @@ def main() -> int:
     from fftdiff_jax.evaluation.models import Model, evaluate_models
     from fftdiff_jax.evaluation.settings import EvaluationSettings
 
-    asked = {"noise_scale": _NOISE_SCALE.value, "mirror": _MIRROR.value}
+    asked = {"realism": _REALISM.value, "mirror": _MIRROR.value}
     changes = {name: value for name, value in asked.items() if value is not None}
     models = [Model.of(opener(), **changes) for opener in openers]
     settings = EvaluationSettings(

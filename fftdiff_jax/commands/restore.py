@@ -33,23 +33,23 @@ _OUTPUT = shared.define_output("folder for the restored photos; made when missin
 _STEPS = flags.DEFINE_integer(
     "steps",
     None,
-    "of a draw; left out: the weights' own (1, the best photo; more are for draws)",
+    "network evaluations a draw; left out: the weights' own (1)",
     lower_bound=1,
 )
 _DRAWS = flags.DEFINE_integer(
     "draws",
     None,
-    "draws whose mean is the photo; an even number gives that of one step; left out: 1",
-    lower_bound=1,
+    "draws whose mean is the photo; 0: the best photo, which is not drawn; left out: 0",
+    lower_bound=0,
 )
 _SEED = flags.DEFINE_integer("seed", 0, "of the draws", lower_bound=0)
 _MIRROR = shared.define_mirror()
-_NOISE_SCALE = shared.define_noise_scale()
+_REALISM = shared.define_realism()
 _UNCERTAINTY = flags.DEFINE_bool(
     "uncertainty",
     False,
-    "also write NAME.uncertainty.png: the spread around each pixel of the draws (8 of 4 steps, if "
-    "no others are asked for), from black for none to white for 51 grey levels",
+    "also write NAME.uncertainty.png: the spread of the draws (8, if no other number is asked for) "
+    "at each pixel, from black for none to white for 51 grey levels",
 )
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "leave photos alone that are in --output already"
@@ -67,12 +67,10 @@ def main(words: list[str]) -> int:
     if not patterns:
         raise UserError("no photo is named; fftdiff-jax PHOTO_OR_FOLDER (see --help)")
     output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
-    if _UNCERTAINTY.value and _DRAWS.value == 1:
+    if _UNCERTAINTY.value and _DRAWS.value in (0, 1):
         raise UserError("--uncertainty is the spread of several draws; give --draws=2 or more")
-    if _UNCERTAINTY.value and _STEPS.value == 1:
-        raise UserError("--uncertainty: one step draws nothing; give --steps=4, or at least 2")
-    if _UNCERTAINTY.value and _NOISE_SCALE.value == 0:
-        raise UserError("--uncertainty: with --noise_scale=0 every draw is the same photo")
+    if _UNCERTAINTY.value and _REALISM.value == 0:
+        raise UserError("--uncertainty: with --realism=0 every draw is the same photo")
     planned = _plan(patterns, output)
     waiting = [job for job in planned if not (_SKIP_EXISTING.value and _is_there(job))]
     if len(waiting) < len(planned):
@@ -87,10 +85,8 @@ def main(words: list[str]) -> int:
     restorer = open_restorer()
     if _MIRROR.value is not None:
         restorer = restorer.with_sampling(mirror=_MIRROR.value)
-    if _NOISE_SCALE.value is not None:
-        if (_STEPS.value or restorer.default_steps) == 1:
-            raise UserError("--noise_scale: one step has no noise; give --steps=4, or at least 2")
-        restorer = restorer.with_sampling(noise_scale=_NOISE_SCALE.value)
+    if _REALISM.value is not None:
+        restorer = restorer.with_sampling(realism=_REALISM.value)
     refused = []
     done = 0
     bar = tqdm(
@@ -104,7 +100,7 @@ def main(words: list[str]) -> int:
             reason = folders.restore(
                 restorer,
                 job,
-                draws=_DRAWS.value,
+                draws=_draws(),
                 steps=_STEPS.value,
                 seed=_SEED.value,
                 spread=_UNCERTAINTY.value,
@@ -122,6 +118,12 @@ def main(words: list[str]) -> int:
     for reason in refused:
         print(f"not restored: {reason}")
     return 1 if refused else 0
+
+
+def _draws() -> int | None:
+    """What --draws says; a flag that is about draws asks for one."""
+    about_draws = _STEPS.value is not None or _REALISM.value is not None
+    return 1 if _DRAWS.value is None and about_draws and not _UNCERTAINTY.value else _DRAWS.value
 
 
 def _plan(patterns: list[str], output: Path) -> list[folders.Job]:

@@ -59,12 +59,12 @@ def define_mirror() -> flags.FlagHolder[bool | None]:
     )
 
 
-def define_noise_scale() -> flags.FlagHolder[float | None]:
-    """--noise_scale of the verbs that draw."""
+def define_realism() -> flags.FlagHolder[float | None]:
+    """--realism of the verbs that draw."""
     return flags.DEFINE_float(
-        "noise_scale",
+        "realism",
         None,
-        "of the noise in draws of several steps: 1 draws, 0 is the photo of one step",
+        "how far a draw goes from the best photo, from 0 (stays) to 1 (a photo that may be true)",
         0.0,
         1.0,
     )

@@ -135,7 +135,8 @@ def _score_missing(
     # The first call of each size of tiles compiles: that is no part of the time a photo takes.
     for side in {choose_side(*photo_size(str(row.rainy))) for row in todo}:
         blank = np.zeros((side, side, 3), np.uint8)
-        restorer.sample_float(blank, draws=1, steps=settings.steps, seed=settings.seed)
+        draws = min(settings.draws or 0, 1)
+        restorer.sample_float(blank, draws=draws, steps=settings.steps, seed=settings.seed)
     bar = tqdm(todo, desc="evaluate", unit="photo", disable=not settings.progress)
     total_gain = 0.0
     for number, row in enumerate(bar, start=1):
@@ -163,8 +164,6 @@ def _score_row(
     restored = _mean_photo(samples)
     scores = measured(settings.lpips_nets)
     missing = dict.fromkeys(SCORES, math.nan)
-    # Draws of one step are one photo and have no spread.
-    drawn = len(samples) > 1 and not np.array_equal(samples[0], samples[1])
     height, width = clean.shape[:2]
     result = PhotoResult(
         file=portable_path(str(row.rainy), Path(manifest.path).parent),
@@ -174,7 +173,7 @@ def _score_row(
         rainy=missing | score_photos(rainy, clean, scores),
         restored=missing | score_photos(restored, clean, scores),
         seconds=seconds,
-        diagnostics=calibration.diagnose(rainy, samples if drawn else samples[:1], clean),
+        diagnostics=calibration.diagnose(rainy, samples, clean),
     )
     return result, restored
 

@@ -19,7 +19,6 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import diffusion, noises, spectra
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import calibration
-from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.restore.tile_programs import make_trajectory
@@ -71,7 +70,7 @@ def draw_path(
     steps: int,
     seed: int = 0,
 ) -> Path:
-    """Draws one photo, before pairs are centred, and keeps the input and the output of every step.
+    """Draws one photo, and keeps the input and the output of every step.
 
     Args:
       restorer: whose network and sampler draw.
@@ -102,13 +101,11 @@ def errors(
       What `figures.error_by_frequency` takes: the rings' edges, and the mean squares in them; the
       spread is the variance of one draw.
 
-    Raises:
-      UserError: fewer than two draws.
+    `draws` are two or more.
     """
     truth, before, mean = clean / np.float32(255), rainy / np.float32(255), draws.mean(axis=0)
     power = calibration.power_by_frequency
-    found = np.concatenate(drawing.deviations(draws))
-    spread = np.sum([power(part) for part in found], axis=0)
+    spread = np.sum([power(draw - mean) for draw in draws], axis=0) / (len(draws) - 1)
     return calibration.FREQUENCIES, power(before - truth), power(mean - truth), spread
 
 

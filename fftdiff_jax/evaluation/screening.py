@@ -20,12 +20,13 @@ from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import spectra
 from fftdiff_jax.method.method import make_method
-from fftdiff_jax.metrics.draws import centred, deviations
+from fftdiff_jax.metrics import draws as drawing
+from fftdiff_jax.metrics import realism
 from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.metrics.scores import SCORES, mean_scores
 from fftdiff_jax.pixels import centre_crop, to_uint8
 from fftdiff_jax.restore.restorer import Restorer
-from fftdiff_jax.restore.tile_programs import make_draw, steps_taken
+from fftdiff_jax.restore.tile_programs import make_restored
 
 BANDS = 8  # of equal width, from 0 to half a cycle a pixel
 AT_ONCE = 4  # crops in a batch
@@ -64,31 +65,28 @@ def screen(
     """Scores of the mean of the draws, of one draw, and of the spread; means over the crops.
 
     Returns:
-      every score of `SCORES` of the mean of the draws; with several draws also the same names with
-      the prefix draw_ for the first draw alone, `spread_over_error`,
+      every score of `SCORES` and of `realism.DISTANCES` of the mean of the draws; with several
+      draws also the same names with the prefix draw_ for the first draw alone, `spread_over_error`,
       `spread_over_error_by_band` (from low to high frequency) and `spread_error_correlation`, over
       pixels. Spread is the root of the draws' mean variance, error the root mean square of
-      mean - clean, corrected for the number of draws: 1 is calibrated. With one step also
+      mean - clean, corrected for the number of draws: 1 is calibrated. Without draws also
       `whole_psnr_y`: of the same crops, cut from whole photos that were restored.
     """
-    method = make_method(config)
-    sampler = jax.jit(make_draw(method, sampling_config))
-    steps = steps_taken(method, sampling_config.steps, sampling_config.noise_scale)
-    drawn = steps > 1 and method.carries_photos
-    count = sampling_config.draws + (sampling_config.draws % 2 if drawn else 0)
+    sampler = jax.jit(make_restored(make_method(config), sampling_config))
+    count = max(sampling_config.draws, 1)
     draws = np.stack([_draw(sampler, params, crops.rainy, number) for number in range(count)])
-    if drawn:
-        first = jax.jit(make_draw(method, dataclasses.replace(sampling_config, steps=1)))
-        draws = np.clip(centred(draws, _draw(first, params, crops.rainy, 0)), 0, 1)
-        draws = draws[: sampling_config.draws]
     mean = draws.mean(axis=0)
     scores: dict[str, Any] = score_crops(mean, crops.clean)
-    if sampling_config.steps == 1:
+    if sampling_config.draws == 0:
         restorer = Restorer(params, dataclasses.replace(config, sampling=sampling_config))
         cut = [centre_crop(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
         psnr_y = mean_scores(np.stack(cut), crops.clean, [SCORES["psnr_y"]])
         scores["whole_psnr_y"] = psnr_y["psnr_y"]
+    clean = [realism.features(photo) for photo in crops.clean]
+    scores |= realism.compare([realism.features(photo) for photo in to_uint8(mean)], clean)
     if len(draws) > 1:
+        alone = realism.compare([realism.features(photo) for photo in to_uint8(draws[0])], clean)
+        scores |= {f"draw_{k}": v for k, v in alone.items()}
         scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], crops.clean).items()}
         scores |= spread_against_error(draws, crops.clean.astype(np.float32) / 255)
     return scores
@@ -104,22 +102,18 @@ def score_crops(
 def spread_against_error(
     draws: Float[np.ndarray, "d n s s 3"], clean: Float[np.ndarray, "n s s 3"]
 ) -> dict[str, Any]:
-    """See `screen`. What the mean of the pairs varies by itself is taken off its error."""
-    found = deviations(draws)
-    pairs = len(found.within)
-    mean = draws[: 2 * pairs].mean(axis=0)
-    variance = found.variance()
+    """See `screen`. What the mean of the draws varies by itself is taken off its error."""
+    count, mean = len(draws), draws.mean(axis=0)
     square = np.square(mean - clean)
-    between = np.sum([_power(row) for row in found.between], axis=0)
-    spread_power = np.sum([_power(row) for row in found.within], axis=0) + between
-    error_power = np.maximum(_power(mean - clean) - between / pairs, 1e-12)
+    spread_power = np.sum([_power(draw - mean) for draw in draws], axis=0) / (count - 1)
+    error_power = np.maximum(_power(mean - clean) - spread_power / count, 1e-12)
     frequency = spectra.radial_frequency(*clean.shape[1:3])[..., 0]
     band = np.floor(frequency / 0.5 * BANDS)
     ratios = [
         float(np.sqrt(spread_power[band == i].mean() / error_power[band == i].mean()))
         for i in range(BANDS)
     ]
-    roots = (np.sqrt(x.mean(axis=-1)).ravel() for x in (variance, square))
+    roots = (np.sqrt(x.mean(axis=-1)).ravel() for x in (drawing.variance(draws), square))
     return {
         "spread_over_error": float(np.sqrt(spread_power.mean() / error_power.mean())),
         "spread_over_error_by_band": ratios,
@@ -136,8 +130,7 @@ def _draw(
 ) -> Float[np.ndarray, "n s s 3"]:
     count = len(rainy)
     places = np.zeros((count, 3), np.int32)
-    # Each crop has its own noise in each pair of draws, and draws 2k and 2k + 1 are such a pair.
-    places[:, 0] = 2 * (number // 2 * count + np.arange(count)) + number % 2
+    places[:, 0] = number * count + np.arange(count)  # each crop has noise of its own
     found = []
     for chosen in _batches(count):
         photos = rainy[chosen].astype(np.float32) / 255

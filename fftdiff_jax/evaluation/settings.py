@@ -13,7 +13,7 @@ class EvaluationSettings:
     """How photos are restored and scored, which of them, and what is kept.
 
     Attributes:
-      steps, draws: as for a restorer; None takes its own.
+      steps, draws: as for a restorer; None takes its own. What is scored is the mean of the draws.
       limit: the first so many pairs only; None or 0 takes all. A larger limit goes on.
       seed: of the draws; every photo is drawn with the same one.
       lpips_nets: networks that LPIPS is measured with, of `lpips.PERCEPTUAL_NETS`, or none.
@@ -37,10 +37,10 @@ class EvaluationSettings:
     progress: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("steps", "draws"):
+        for name, least in (("steps", 1), ("draws", 0)):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} is {value}; at least 1 is needed")
+            if value is not None and value < least:
+                raise UserError(f"{name} is {value}; at least {least} is needed")
         index, count = self.process
         if not 0 <= index < count:
             raise UserError(f"process {index} of {count}: count from 0")

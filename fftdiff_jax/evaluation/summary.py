@@ -41,7 +41,7 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
             intervals[key] = _named(names, bootstrap_interval(values))
     summary["intervals"] = intervals
     diagnostics = [result.diagnostics for result in results]
-    if all(one.draws > 1 for one in diagnostics):  # not of one step, which draws nothing
+    if all(one.draws > 1 for one in diagnostics):
         summary["calibration"] = calibration.calibrate(diagnostics)
     return summary
 

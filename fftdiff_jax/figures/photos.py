@@ -165,8 +165,7 @@ def draws_and_spread(
     `shown` draws are drawn; as many as fill the rows where it is left out.
     """
     mean = draws.mean(axis=0)
-    found = drawing.deviations(draws)
-    variance = found.variance().mean(axis=-1)
+    variance = drawing.variance(draws).mean(axis=-1)
     photos = [("rainy", style.unit(rainy)), (f"mean of {len(draws)} draws", mean)]
     maps = [(f"spread of {len(draws)} draws", 255 * np.sqrt(variance))]
     if clean is not None:
@@ -175,8 +174,7 @@ def draws_and_spread(
         maps.append(("error of their mean", 255 * np.sqrt(error)))
     count = (2 if clean is None else 3) if shown is None else shown
     photos += [(f"draw {i + 1}", draw) for i, draw in enumerate(draws[:count])]
-    differences = np.concatenate(found)
-    power = sum(spectral_power(row) for row in differences)
+    power = sum(spectral_power(draw - mean) for draw in draws) / (len(draws) - 1)
     by_frequency = 10 * np.log10(power + 1e-12)
     rows = -(-(len(photos) + len(maps) + 1) // 3)
     figure, grid = _grid(rows, 3, rainy, left=0.08, beside=0.66, above=0.3)

@@ -1,6 +1,6 @@
 """The table and the figure of `experiments.compare`: quality against steps, and the trade-off.
 
-A row is what `screening.screen` returns plus recipe, seed, steps, draws and noise_scale; rows of
+A row is what `screening.screen` returns plus recipe, seed, steps, draws and realism; rows of
 several seeds become one with mean and spread.
 """
 
@@ -19,7 +19,12 @@ COLUMNS = (
     _PSNR_Y,
     ("whole_psnr_y", "cut from whole", ".2f"),
     *_OTHERS,
+    ("frechet_2", "Fréchet 2", ".1f"),
+    ("frechet_3", "Fréchet 3", ".1f"),
     ("draw_psnr_y", "one draw, PSNR Y", ".2f"),
+    ("draw_lpips_vgg", "its LPIPS VGG", ".4f"),
+    ("draw_frechet_2", "its Fréchet 2", ".1f"),
+    ("draw_frechet_3", "its Fréchet 3", ".1f"),
     ("spread_over_error", "spread/error", ".2f"),
     ("spread_error_correlation", "correlation", ".2f"),
 )
@@ -36,7 +41,7 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
 
     It has the columns that some row has a value for.
     """
-    head = ["recipe", "seeds", "training steps", "steps", "noise", "draws"]
+    head = ["recipe", "seeds", "training steps", "steps", "realism", "draws"]
     groups = _groups(rows)
     known = {name for group in groups.values() for row in group for name in row}
     columns = [column for column in COLUMNS if column[0] in known]
@@ -115,7 +120,7 @@ def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
 def _groups(rows: Sequence[dict[str, Any]]) -> dict[tuple, list[dict[str, Any]]]:
     groups: dict[tuple, list[dict[str, Any]]] = {}
     for row in map(_with_names_of_today, rows):
-        key = (row["recipe"], row["steps"], row["noise_scale"], row["draws"])
+        key = (row["recipe"], row["steps"], row["realism"], row["draws"])
         groups.setdefault(key, []).append(row)
     return groups
 

@@ -1,23 +1,27 @@
 """The denoiser: joins representation and network, (noisy state, rainy photo, t) -> clean state.
 
-Two ways to predict:
+Three modules, each with weights of its own:
 
+* `FirstEstimate`: the best single photo, a regression from the rainy one. It sees no state: at
+  t = 1 a state shows nothing.
+* `ImageConsistent`: *samples* the clean photo given a noisy state. Its UNet sees and outputs
+  photos, and its output is encoded again. Whatever it is, it is then the state of a real photo; a
+  magnitude that fits no phase cannot come out.
 * `Direct`, the original recipe: the UNet sees the noisy state beside the condition as if the
   spectrum were a picture, and outputs x, eps or v of the state.
-* `ImageConsistent`: the UNet sees and outputs photos, and its output is encoded again. Whatever it
-  is, it is then the state of a real photo; a magnitude that fits no phase cannot come out.
 
-The image-consistent network outputs what to add to a first guess b, which is right already where
-nothing is left to learn (preconditioning, after Karras et al. 2022, section 5):
+A sample is a function of noise of its own (`noises.Latent`), and is trained by a scoring rule
+(training/losses.py) to be spread as the truth is given the state (De Bortoli et al. 2025). So one
+evaluation at t = 1 is a draw already.
 
-    b = e + k (d - [y + alpha (e - y)]),    k = alpha v / (alpha^2 v + sigma^2),    v = s^2 / n^2,
+The image-consistent network outputs what to add to a guess b, which is right already where nothing
+is left to learn (preconditioning, after Karras et al. 2022, section 5):
 
-with e an earlier estimate of the clean photo (at first, the rainy photo y), d = decode(z_t) the
-photo that the noisy state shows, in brackets what it would show of e, s the standard deviation of
-e's error at each pixel, and n the strength of what noise of standard deviation 1 decodes to:
-Kalman's gain, which leaves 1 - alpha k of the error's variance. d - [...] is the innovation. Where
-the first estimate is sure, what the state shows is noise, and draws do not differ there. At t = 1
-the state shows nothing and b = e.
+    b = e + k (d - [y + alpha (e - y)]),    k = alpha v / (alpha^2 v + sigma^2),
+
+with e the first estimate, y the rainy photo, d = decode(z_t) the photo that the noisy state shows,
+in brackets what it would show of e, and v the variance of e's error where noise's is 1. At t = 1
+the state shows nothing and b = e; near t = 0 it shows everything, and b = d.
 """
 
 from __future__ import annotations
@@ -28,15 +32,49 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fftdiff_jax.errors import UserError
-from fftdiff_jax.method import diffusion, error_model, spectra
+from fftdiff_jax.method import diffusion, spectra
+from fftdiff_jax.method.noises import Latent
 from fftdiff_jax.method.representations import Representation
-from fftdiff_jax.method.unet import Output, UNet
+from fftdiff_jax.method.unet import Output, UNet, level_features
 
-# v of a crop's or tile's mean: rain's veil is its strongest part by far, and most easily taken off.
-# Measured on Rain800's train split, where v at all other frequencies is 0.2 to 0.3 on average.
-TONE_VARIANCE = 0.03
-RAIN_VARIANCE = 0.25  # v where the rainy photo itself is the estimate: no self-conditioning
+# v: about 4 dB below the variance of the rain itself, which noise is as strong as.
+ERROR_VARIANCE = 0.1
+# What a latent's pixels are multiplied by as one of the network's pictures: photos have a standard
+# deviation of about a quarter.
+LATENT_STD = 0.1
+
+
+class First(NamedTuple):
+    """The first estimate of photos."""
+
+    photo: Float[Array, "b h w 3"]  # not clipped
+    std: Float[Array, "b h w 1"]  # of its error, root mean square over R, G, B
+
+
+class FirstEstimate(nn.Module):
+    """The clean photo that is right most often, from the rainy one alone.
+
+    Attributes:
+      unet: from the rainy photo to what is added to it.
+    """
+
+    unet: UNet
+
+    def __call__(self, rainy: Float[Array, "b h w 3"], mirror: bool = False) -> First:
+        """Estimates the clean photo.
+
+        Args:
+          rainy: y, in [0, 1].
+          mirror: the network also sees everything mirrored left to right, and the mean of both
+            outputs counts, in twice the time (self-ensemble: Timofte, Rothe and Van Gool 2016).
+        """
+        seen = rainy - 0.5
+        outputs = [self.unet(seen)]
+        if mirror:
+            mirrored: Output = self.unet(seen[:, :, ::-1])
+            outputs.append(Output(*(part[:, :, ::-1] for part in mirrored)))
+        picture, log_std = (sum(parts) / len(outputs) for parts in zip(*outputs, strict=True))
+        return First(rainy + picture, jnp.exp(log_std))
 
 
 class Prediction(NamedTuple):
@@ -45,108 +83,55 @@ class Prediction(NamedTuple):
     state: Float[Array, "b h w 6"]  # the clean state
     photo: Float[Array, "b h w 3"]  # the clean photo that it decodes to, not clipped
     output: Float[Array, "b h w c"]  # the network's own: a photo, or the target
-    log_std: Float[Array, "b h w 1"]  # of the photo's error, and
-    error_spectrum: Float[Array, "b n"]  # its spectrum: see error_model.py
 
 
 class ImageConsistent(nn.Module):
-    """Predicts the clean photo, and encodes it.
+    """Samples the clean photo, and encodes it.
 
     Attributes:
       representation: of the state.
       schedule: of the forward process.
-      unet: from pictures to a photo.
-      self_conditioning: an earlier estimate is a further input.
+      unet: from pictures to what is added to the guess.
     """
 
     representation: Representation
     schedule: diffusion.Schedule
     unet: UNet
-    self_conditioning: bool = True
-
-    sees_photos = True
 
     def __call__(
         self,
         noisy: Float[Array, "b h w 6"],
         rainy: Float[Array, "b h w 3"],
         t: Float[Array, " b"],
-        estimate: Float[Array, "b h w 3"],
-        std: Float[Array, "b h w 1"],
-        mirror: bool = False,
+        first: Float[Array, "b h w 3"],
+        latent: Latent,
     ) -> Prediction:
-        """Predicts the clean state.
+        """Samples the clean state.
 
         Args:
           noisy: z_t.
           rainy: the rainy photo y, in [0, 1].
           t: time of each example, in [0, 1].
-          estimate: e, the clean photo of an earlier step; the rainy photo where there is none.
-          std: s, of the estimate's error, as that step put it; of no meaning at t = 1.
-          mirror: the network also sees everything mirrored left to right, and the mean of both
-            outputs counts, in twice the time (self-ensemble: Timofte, Rothe and Van Gool 2016).
+          first: the photo e of the first estimate.
+          latent: what decides which of the possible photos it is.
         """
         alpha = self.schedule.alpha(t)[:, None, None, None]
         sigma = self.schedule.sigma(t)[:, None, None, None]
         # Wild states decode to wild photos; a factor of 2 keeps all that could be a photo.
         decoded = jnp.clip(self.representation.decode(noisy, rainy), -2.0, 3.0)
-        if self.self_conditioning:
-            variance = self._relative_variance(std, rainy)
-        else:
-            estimate, variance = rainy, jnp.full_like(std, RAIN_VARIANCE)
-        innovation = decoded - rainy - alpha * (estimate - rainy)
-        tone = jnp.mean(innovation, axis=(1, 2), keepdims=True)
-        # At least what float32 tells from 0: 1 - alpha k, what is left, goes into a logarithm.
+        innovation = decoded - rainy - alpha * (first - rainy)
+        # At least what float32 tells from 0.
         noise_power = jnp.maximum(jnp.square(sigma), 1e-6)
-        gain, tone_gain = (
-            alpha * v / (jnp.square(alpha) * v + noise_power) for v in (variance, TONE_VARIANCE)
+        gain = alpha * ERROR_VARIANCE / (jnp.square(alpha) * ERROR_VARIANCE + noise_power)
+        guess = first + gain * innovation
+        pictures = jnp.concatenate([guess, rainy, first], axis=-1) - 0.5  # centred on 0
+        level = level_features(diffusion.log_snr(self.schedule, t))
+        output: Output = self.unet(
+            jnp.concatenate([pictures, LATENT_STD * latent.pixels], axis=-1),
+            jnp.concatenate([level, alpha[:, 0, 0], latent.numbers], axis=-1),
         )
-        left = noise_power / (jnp.square(alpha) * variance + noise_power)
-        guess = estimate + gain * (innovation - tone) + tone_gain * tone
-        seen = [guess, rainy, estimate] if self.self_conditioning else [guess, rainy]
-        # Centred on 0. alpha is how much the noisy photo shows: at t = 1 as little as none would.
-        pictures = jnp.concatenate(seen, axis=-1) - 0.5
-        level = diffusion.log_snr(self.schedule, t)
-        output = self._apply(pictures, level, alpha[:, 0, 0, 0], mirror)
         photo = guess + output.picture
-        return Prediction(
-            state=self.representation.encode(photo, rainy),
-            photo=photo,
-            output=photo,
-            log_std=error_model.at_least(output.log_std + 0.5 * jnp.log(left)),
-            error_spectrum=output.error_spectrum,
-        )
-
-    def _apply(
-        self,
-        pictures: Float[Array, "b h w c"],
-        level: Float[Array, " b"],
-        signal: Float[Array, " b"],
-        mirror: bool,
-    ) -> Output:
-        if not mirror:
-            return self.unet(pictures, level, signal)
-        twice = jnp.concatenate([pictures, pictures[:, :, ::-1]])
-        output = self.unet(twice, jnp.tile(level, 2), jnp.tile(signal, 2))
-        (one, other), (log_one, log_other) = (jnp.split(x, 2) for x in output[:2])
-        return Output(
-            (one + other[:, :, ::-1]) / 2,
-            (log_one + log_other[:, :, ::-1]) / 2,
-            output.error_spectrum[: len(level)],
-        )
-
-    def _relative_variance(
-        self, std: Float[Array, "b h w 1"], rainy: Float[Array, "b h w 3"]
-    ) -> Float[Array, "b h w 1"]:
-        """v: the estimate's error over the noise's strength in pixels, their mean left out."""
-        height, width = rainy.shape[1:3]
-        waves = jnp.asarray(spectra.radial_frequency(height, width) > 0, jnp.float32)
-        power = jnp.square(self.representation.strength(rainy)) * waves
-        # Parseval: the mean over frequencies is the mean over pixels.
-        noise = jnp.mean(power, axis=(1, 2, 3), keepdims=True)
-        # Of flat crops the rainy spectrum is so weak that noise decodes to next to nothing, and so
-        # does the clean photo's difference: there the state is no linear measurement of it.
-        return jnp.minimum(jnp.square(std) / jnp.maximum(noise, 1e-8), 1.0)
+        return Prediction(self.representation.encode(photo, rainy), photo, photo)
 
 
 class Direct(nn.Module):
@@ -164,33 +149,14 @@ class Direct(nn.Module):
     unet: UNet
     target: diffusion.Target = "noise"
 
-    sees_photos = False
-
     def __call__(
-        self,
-        noisy: Float[Array, "b h w 6"],
-        rainy: Float[Array, "b h w 3"],
-        t: Float[Array, " b"],
-        estimate: Float[Array, "b h w 3"],
-        std: Float[Array, "b h w 1"],
-        mirror: bool = False,
+        self, noisy: Float[Array, "b h w 6"], rainy: Float[Array, "b h w 3"], t: Float[Array, " b"]
     ) -> Prediction:
-        """See `ImageConsistent`; neither an earlier estimate nor its error is looked at.
-
-        Raises:
-          UserError: a spectrum cannot be shown mirrored as a photo can.
-        """
-        del estimate, std
-        if mirror:
-            raise UserError("sampling.mirror wants a model that sees photos: image_consistent")
+        """Predicts the mean of the clean state; see `ImageConsistent`."""
         alpha = self.schedule.alpha(t)[:, None, None, None]
         sigma = self.schedule.sigma(t)[:, None, None, None]
-        level = diffusion.log_snr(self.schedule, t)
         pictures = jnp.concatenate([noisy, spectra.condition(rainy)], axis=-1)
-        output = self.unet(pictures, level, jnp.ones_like(level))
+        output: Output = self.unet(pictures, level_features(diffusion.log_snr(self.schedule, t)))
         state = diffusion.to_clean(output.picture, noisy, alpha, sigma, self.target)
         photo = self.representation.decode(state, rainy)
-        return Prediction(state, photo, output.picture, output.log_std, output.error_spectrum)
-
-
-Denoiser = ImageConsistent | Direct
+        return Prediction(state, photo, output.picture)

@@ -11,34 +11,39 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from fftdiff_jax.config import Config
-from fftdiff_jax.method import diffusion, error_model, spectra
-from fftdiff_jax.method.denoiser import Denoiser, Direct, ImageConsistent, Prediction
-from fftdiff_jax.method.noises import NOISES, Noise
+from fftdiff_jax.method import diffusion, spectra
+from fftdiff_jax.method.denoiser import Direct, First, FirstEstimate, ImageConsistent, Prediction
+from fftdiff_jax.method.noises import LATENT_NUMBERS, NOISES, Latent, Noise
 from fftdiff_jax.method.representations import Representation, make_representation
 from fftdiff_jax.method.unet import UNet
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """What is diffused, how it is noised, and who denoises it."""
+    """What is diffused, how it is noised, and who denoises it.
+
+    Parameters are {"first": .., "denoiser": ..}, each only where there is such a network.
+    """
 
     representation: Representation
     schedule: diffusion.Schedule
     noise: Noise
-    denoiser: Denoiser
-
-    @property
-    def carries_photos(self) -> bool:
-        """Whether a draw between two steps is a pair of photos, so that tiles can be blended.
-
-        States of tiles cannot, for a spectrum belongs to its tile.
-        """
-        return self.noise.of_photos and self.denoiser.sees_photos
+    first: FirstEstimate | None  # None: the denoiser goes by the rainy photo alone
+    denoiser: ImageConsistent | Direct | None  # None: only the first estimate is trained
 
     @property
     def stride(self) -> int:
         """Pixels between neighbours at the network's coarsest resolution."""
-        return self.denoiser.unet.stride
+        one = self.first or self.denoiser
+        assert one is not None
+        return one.unet.stride
+
+    def estimate(
+        self, params: PyTree, rainy: Float[Array, "b h w 3"], mirror: bool = False
+    ) -> First:
+        """The first estimate; see `FirstEstimate`."""
+        assert self.first is not None
+        return typing.cast(First, self.first.apply({"params": params["first"]}, rainy, mirror))
 
     def predict(
         self,
@@ -46,29 +51,35 @@ class Method:
         noisy: Float[Array, "b h w 6"],
         rainy: Float[Array, "b h w 3"],
         t: Float[Array, " b"],
-        estimate: Float[Array, "b h w 3"],
-        std: Float[Array, "b h w 1"],
-        mirror: bool = False,
+        first: Float[Array, "b h w 3"],
+        latent: Latent,
     ) -> Prediction:
-        """Applies the denoiser with these parameters; see `ImageConsistent`."""
-        prediction = self.denoiser.apply({"params": params}, noisy, rainy, t, estimate, std, mirror)
+        """The denoiser's answer; see `ImageConsistent`. `Direct` looks at neither of the last."""
+        assert self.denoiser is not None
+        direct = isinstance(self.denoiser, Direct)
+        seen = (noisy, rainy, t) if direct else (noisy, rainy, t, first, latent)
+        prediction = self.denoiser.apply({"params": params["denoiser"]}, *seen)
         return typing.cast(Prediction, prediction)
-
-    def predict_first(
-        self, params: PyTree, rainy: Float[Array, "b h w 3"], mirror: bool = False
-    ) -> Prediction:
-        """The first estimate of photos: t = 1, where the state shows nothing."""
-        nothing = jnp.zeros((*rainy.shape[:-1], spectra.CHANNELS))
-        std = jnp.zeros((*rainy.shape[:-1], 1))
-        return self.predict(params, nothing, rainy, jnp.ones(len(rainy)), rainy, std, mirror)
 
     def init(self, key: PRNGKeyArray) -> PyTree:
         """Fresh float32 parameters; they do not depend on the size of photos."""
+        return jax.jit(self._init)(key)
+
+    def _init(self, key: PRNGKeyArray) -> PyTree:
         side = 4 * self.stride
         photo = jnp.zeros((1, side, side, 3))
         state = jnp.zeros((1, side, side, spectra.CHANNELS))
-        init = jax.jit(self.denoiser.init)
-        return init(key, state, photo, jnp.ones(1), photo, photo[..., :1])["params"]
+        params = {}
+        if self.first is not None:
+            params["first"] = self.first.init(key, photo)["params"]
+        if isinstance(self.denoiser, Direct):
+            params["denoiser"] = self.denoiser.init(key, state, photo, jnp.ones(1))["params"]
+        elif self.denoiser is not None:
+            latent = Latent(jnp.zeros((1, LATENT_NUMBERS)), photo)
+            key = jax.random.fold_in(key, 1)
+            found = self.denoiser.init(key, state, photo, jnp.ones(1), photo, latent)
+            params["denoiser"] = found["params"]
+        return params
 
     def abstract_params(self) -> PyTree:
         """Shapes and types of the parameters, without computing them."""
@@ -80,21 +91,27 @@ def make_method(config: Config) -> Method:
     """The method that a configuration describes."""
     representation = make_representation(config.representation)
     schedule = diffusion.SCHEDULES[config.diffusion.schedule]()
+    noise = NOISES[config.diffusion.noise]
     model = config.model
-    direct = model.prediction == "direct"
-    unet = UNet(
-        channels=spectra.CHANNELS if direct else 3,
-        spectrum_numbers=error_model.SPECTRUM_NUMBERS,
-        fold=model.fold,
-        widths=model.widths,
-        blocks=model.blocks,
-        blocks_up=model.blocks_up,
-        block=model.block,
-        dtype=jnp.dtype(model.dtype),
-    )
-    denoiser: Denoiser
-    if direct:
-        denoiser = Direct(representation, schedule, unet, config.diffusion.target)
-    else:
-        denoiser = ImageConsistent(representation, schedule, unet, model.self_conditioning)
-    return Method(representation, schedule, NOISES[config.diffusion.noise], denoiser)
+
+    def unet(channels: int, tells_error: bool = False) -> UNet:
+        return UNet(
+            channels=channels,
+            fold=model.fold,
+            widths=model.widths,
+            blocks=model.blocks,
+            blocks_up=model.blocks_up,
+            block=model.block,
+            tells_error=tells_error,
+            dtype=jnp.dtype(model.dtype),
+        )
+
+    if model.prediction == "direct":
+        target = config.diffusion.target
+        direct = Direct(representation, schedule, unet(spectra.CHANNELS), target)
+        return Method(representation, schedule, noise, None, direct)
+    denoiser = None
+    if config.diffusion.draw_share > 0:
+        denoiser = ImageConsistent(representation, schedule, unet(3))
+    first = FirstEstimate(unet(3, tells_error=True))
+    return Method(representation, schedule, noise, first, denoiser)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +29,20 @@ RAIN_COLOUR = (2.8, 0.1, 0.1)
 TO_RAIN_COLOUR = (GREY_AND_COLOUR * np.sqrt(RAIN_COLOUR).astype(np.float32)) @ GREY_AND_COLOUR.T
 
 
+class Latent(NamedTuple):
+    """Standard normal numbers that decide which of the possible photos a sample is."""
+
+    numbers: Float[Array, "b n"]  # what a whole photo shares, such as how much of it is rain
+    pixels: Float[Array, "b h w 3"]  # what is local
+
+
+LATENT_NUMBERS = 32
+
+
 def placed_noise(
     key: PRNGKeyArray, tile_origins: Int[Array, "b 3"], size: tuple[int, int], channels: int = 3
 ) -> Float[Array, "b h w c"]:
     """Standard white noise that a pixel has by its place, whatever tile it is seen in.
-
-    Draws come in pairs, 2k and 2k + 1, whose noise differs in sign alone (antithetic variates;
-    Hammersley and Morton 1956): each is a draw like any other, and where the estimate depends on
-    the noise linearly their mean is free of it (draws.py).
 
     Only a tile's mean is not its pixels' own but that of the draw: the constant term stands for the
     veil of rain over the whole photo, is by far the strongest of all, and would make each tile a
@@ -56,17 +62,42 @@ def placed_noise(
         return jax.random.normal(place, (channels,))
 
     def tile(origin: Int[Array, " 3"]) -> Array:
-        draw_key = jax.random.fold_in(key, origin[0] // 2)
-        sign = 1.0 - 2.0 * (origin[0] % 2)
+        draw_key = jax.random.fold_in(key, origin[0])
         top, left = origin[1].astype(jnp.uint32), origin[2].astype(jnp.uint32)
         across = jax.vmap(pixel, in_axes=(None, None, 0))
         noise = jax.vmap(across, in_axes=(None, 0, None))(draw_key, top + rows, left + columns)
-        # The last number that no pixel's place has; a mean of n numbers has the std n^-1/2.
-        constant = jax.random.normal(jax.random.fold_in(draw_key, 2**32 - 1), (channels,))
+        constant = jax.random.normal(jax.random.fold_in(draw_key, _WHOLE_PHOTO), (channels,))
         centred = noise - noise.mean(axis=(0, 1))
-        return sign * (centred + constant / math.sqrt(size[0] * size[1]))
+        # A mean of n numbers has the std n^-1/2.
+        return centred + constant / math.sqrt(size[0] * size[1])
 
     return jax.vmap(tile)(tile_origins)
+
+
+_WHOLE_PHOTO = 2**32 - 1  # the last number that no pixel's place has
+
+
+def placed_latent(
+    key: PRNGKeyArray, tile_origins: Int[Array, "b 3"], size: tuple[int, int]
+) -> Latent:
+    """The latent of tiles: numbers that all tiles of a draw share, pixels by their places.
+
+    Args:
+      key, tile_origins, size: see `placed_noise`.
+    """
+    of_numbers, of_pixels = jax.random.split(key)
+
+    def numbers(origin: Int[Array, " 3"]) -> Float[Array, " n"]:
+        return jax.random.normal(jax.random.fold_in(of_numbers, origin[0]), (LATENT_NUMBERS,))
+
+    return Latent(jax.vmap(numbers)(tile_origins), placed_noise(of_pixels, tile_origins, size))
+
+
+def draw_latent(key: PRNGKeyArray, size: tuple[int, int]) -> Latent:
+    """The latent of one example from a key alone, as training wants it."""
+    of_numbers, of_pixels = jax.random.split(key)
+    numbers = jax.random.normal(of_numbers, (LATENT_NUMBERS,))
+    return Latent(numbers, jax.random.normal(of_pixels, (*size, 3)))
 
 
 def colour_as_rain(white: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
@@ -97,17 +128,10 @@ class Noise(Protocol):
 
     Attributes:
       channels: white numbers that it takes a pixel.
-      of_photos: whether it is the state of a noise photo, so that tiles can be blended between two
-        steps: photos can be, and encoded again.
     """
 
     @property
     def channels(self) -> int:
-        """See the class."""
-        ...
-
-    @property
-    def of_photos(self) -> bool:
         """See the class."""
         ...
 
@@ -129,7 +153,6 @@ class PhotoNoise:
     """
 
     channels: int = 3
-    of_photos: bool = True
 
     def to_state(
         self, white: Float[Array, "*b h w 3"], rainy: Float[Array, "*b h w 3"]
@@ -143,7 +166,6 @@ class IndependentNoise:
     """Standard noise in every number of the state, as the original recipe has it."""
 
     channels: int = spectra.CHANNELS
-    of_photos: bool = False
 
     def to_state(
         self, white: Float[Array, "*b h w 6"], rainy: Float[Array, "*b h w 3"]

@@ -2,20 +2,16 @@
 
 A sampler is one rule for the move from time t to an earlier time s, given the denoiser's clean
 estimate. A draw of n steps evaluates the network at the times (1 - i/n)^power, i < n. Between two
-evaluations it is a clean estimate and a noise, which stand for z_t = alpha_t x + sigma_t eps:
-
-    x_0 = denoise(z_1)                                       the first estimate
-    carry = begin(x_0, eps)                                  the move from 1 to the next time
-    carry = advance(carry)                                   n - 1 times: denoise, then move
-
-The last move lands on the estimate itself. Whoever draws whole states scans `advance`
-(`sample`); whoever blends the tiles of a photo between two steps calls it step by step. It is the
-same function.
+evaluations it is a clean estimate and a noise, which stand for z_t = alpha_t x + sigma_t eps, and
+every step is the same function (`advance`): denoise, then move. At t = 1 alpha is next to nothing,
+and any estimate will do to begin with. The last move lands on the estimate itself. Whoever draws
+whole states scans `advance` (`sample`); whoever blends the tiles of a photo between two steps calls
+it step by step.
 
 A denoiser's estimate may be the mean of x given z_t, as usual. It may also be a *sample* of x given
-z_t (error_model.py): then eps = (z_t - alpha_t x)/sigma_t is the noise that belongs to that sample,
-alpha_s x + sigma_s eps is a draw from p(z_s | z_t), and few steps lose no variance. For a Gaussian
-this is exact at any number of steps.
+z_t (denoiser.py): then eps = (z_t - alpha_t x)/sigma_t is the noise that belongs to that sample,
+alpha_s x + sigma_s eps is a draw from p(z_s | z_t), and few steps lose no variance: even one step
+is a draw. For a Gaussian this is exact at any number of steps.
 """
 
 from __future__ import annotations
@@ -178,7 +174,7 @@ def make_sampler(config: SamplingConfig) -> Sampler:
 
 
 class StepTimes(NamedTuple):
-    """Which step it is, from 1 (the first estimate is 0), and the times around it."""
+    """Which step it is, from 0, and the times around it (before the first step, its own)."""
 
     number: Int[Array, "*n"]
     before: Float[Array, "*n"]
@@ -186,21 +182,18 @@ class StepTimes(NamedTuple):
     after: Float[Array, "*n"]
 
 
-def step_times(steps: int, power: float = 1.0) -> Float[Array, " n"]:
-    """Times from 1 to 0, ends included; a power above 1 puts more of them near the clean photo.
+def step_times(steps: int, power: float = 1.0) -> StepTimes:
+    """The steps of a draw, stacked; a power above 1 puts more of them near the clean photo.
 
     Raises:
       UserError: fewer than one step.
     """
     if steps < 1:
         raise UserError(f"steps is {steps}; a draw takes at least 1")
-    return jnp.linspace(1.0, 0.0, steps + 1) ** power
-
-
-def later_steps(steps: int, power: float = 1.0) -> StepTimes:
-    """The steps 1 to n - 1 of a draw of n: those after the first estimate, stacked."""
-    times = step_times(steps, power)
-    return StepTimes(jnp.arange(1, steps), times[:-2], times[1:-1], times[2:])
+    times = jnp.linspace(1.0, 0.0, steps + 1) ** power
+    return StepTimes(
+        jnp.arange(steps), jnp.concatenate([times[:1], times[:-2]]), times[:-1], times[1:]
+    )
 
 
 class Carry(NamedTuple):
@@ -217,29 +210,6 @@ class Estimate(NamedTuple):
     output: PyTree = None
 
 
-def begin(
-    sampler: Sampler,
-    schedule: diffusion.Schedule,
-    clean: Float[Array, "*d"],
-    noise: Float[Array, "*d"],
-    times: StepTimes,
-    fresh: Float[Array, "*d"],
-) -> Carry:
-    """The move after the first estimate: from t = 1 to the time of step 1.
-
-    Args:
-      sampler: the rule of a move.
-      schedule: the forward process that the denoiser was trained on.
-      clean: the first estimate.
-      noise: what the draw starts from, z_1 / sigma_1.
-      times: of step 1.
-      fresh: standard noise, for stochastic samplers.
-    """
-    first, now = _level(schedule, times.before), _level(schedule, times.now)
-    moved = sampler.step(first.sigma * noise, clean, clean, (first, first, now), fresh)
-    return Carry(clean, _noise_left(moved, clean, now))
-
-
 def advance(
     sampler: Sampler,
     schedule: diffusion.Schedule,
@@ -251,10 +221,12 @@ def advance(
     """One step: the clean estimate of z_t, and the move to the next time.
 
     Args:
-      sampler, schedule, fresh: see `begin`.
+      sampler: the rule of a move.
+      schedule: the forward process that the denoiser was trained on.
       denoise: (z_t, t) -> estimate.
-      carry: what the step before left.
+      carry: what the step before left; at first, noise and any clean state.
       times: of this step.
+      fresh: standard noise, for stochastic samplers.
     """
     before, now, after = (_level(schedule, t) for t in times[1:])
     noisy = diffusion.diffuse(carry.clean, carry.noise, now.alpha, now.sigma)

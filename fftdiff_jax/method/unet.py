@@ -1,4 +1,4 @@
-"""The conditional UNet: pictures and a noise level in, a picture out.
+"""The conditional UNet: pictures and a condition in, a picture out.
 
 It is built for fast training on CPUs as well as GPUs: pixels are folded into channels before the
 first convolution, so that no thin, full-resolution layer is left; resolutions change by folding
@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 INITIAL_LOG_STD = -3.0  # log of about what a first clean estimate is wrong by
+MODULATION_STD = 0.02  # of the kernels that modulate, at first
 
 
 def space_to_depth(x: Float[Array, "b h w c"], factor: int) -> Float[Array, "b h2 w2 c2"]:
@@ -46,9 +47,10 @@ def level_features(log_snr: Float[Array, " b"], size: int = 32) -> Float[Array, 
 
 
 class ResidualBlock(nn.Module):
-    """x plus two 3x3 convolutions, the first one's output modulated by the noise level.
+    """x plus two 3x3 convolutions, the first one's output modulated by an embedding.
 
     Normed: x + conv(silu(modulate(conv(silu(norm(x)))))). Plain: x + conv(relu(modulate(conv(x)))).
+    Without an embedding nothing is modulated.
     """
 
     width: int
@@ -57,19 +59,22 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "b h w c"], level: Float[Array, "b e"]
+        self, x: Float[Array, "b h w c"], embedding: Float[Array, "b e"] | None
     ) -> Float[Array, "b h w d"]:
-        """Takes features and the embedded noise level."""
+        """Takes features and the embedded condition."""
         skip = x
         if x.shape[-1] != self.width:
             skip = nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
         y = x if self.plain else nn.silu(nn.RMSNorm(dtype=self.dtype, name="norm")(x))
         y = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv_in")(y)
-        modulation = nn.Dense(
-            2 * self.width, kernel_init=nn.initializers.zeros, dtype=self.dtype, name="modulation"
-        )(level)
-        scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
-        y = y * (1 + scale) + shift
+        if embedding is not None:
+            # Not zero at first: two draws that are equal have no spread to learn from.
+            some = nn.initializers.normal(MODULATION_STD)
+            modulation = nn.Dense(
+                2 * self.width, kernel_init=some, dtype=self.dtype, name="modulation"
+            )(embedding)
+            scale, shift = jnp.split(modulation[:, None, None, :], 2, axis=-1)
+            y = y * (1 + scale) + shift
         y = nn.relu(y) if self.plain else nn.silu(y)
         # Zero at first: a deep network starts as the identity (Goyal et al. 2017).
         zero = nn.initializers.zeros
@@ -82,7 +87,6 @@ class Output(NamedTuple):
 
     picture: Float[Array, "b h w d"]
     log_std: Float[Array, "b h w 1"]  # of the picture's error, at every pixel
-    error_spectrum: Float[Array, "b n"]  # numbers that describe the error's spectrum
 
 
 class UNet(nn.Module):
@@ -93,44 +97,42 @@ class UNet(nn.Module):
 
     Attributes:
       channels: of the output.
-      spectrum_numbers: of `Output.error_spectrum`.
       fold: fold x fold pixels become channels at the entry.
       widths: channels at each resolution, finest first.
       blocks: residual blocks at each resolution on the way down.
       blocks_up: the same on the way up, without the coarsest; empty: as many as down.
       block: "normed" or "plain".
+      tells_error: it says how wrong its picture may be; else `Output.log_std` is 0.
       dtype: of the convolutions; parameters and output stay float32.
     """
 
     channels: int
-    spectrum_numbers: int = 1
     fold: int = 2
     widths: Sequence[int] = (32, 64, 96)
     blocks: Sequence[int] = (1, 2, 2)
     blocks_up: Sequence[int] = ()
     block: str = "normed"
+    tells_error: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(
-        self,
-        x: Float[Array, "b h w c"],
-        log_snr: Float[Array, " b"],
-        signal: Float[Array, " b"],
+        self, x: Float[Array, "b h w c"], condition: Float[Array, "b n"] | None = None
     ) -> Output:
         """Any h and w: the picture is mirrored out to a multiple of `self.stride` and cut back.
 
         Args:
           x: the pictures.
-          log_snr: noise level of each example.
-          signal: how much the noisy picture among them shows: alpha, and 0 where there is none.
+          condition: numbers that hold for a whole picture, and modulate every block.
         """
         height, width = x.shape[1:3]
         x = pad_to_multiple(x, self.stride)
-        embed = self.widths[-1]
-        features = jnp.concatenate([level_features(log_snr), signal[:, None]], axis=-1)
-        level = nn.Dense(embed, dtype=self.dtype, name="level_in")(features)
-        level = nn.silu(nn.Dense(embed, dtype=self.dtype, name="level_out")(nn.silu(level)))
+        embedding = None
+        if condition is not None:
+            size = self.widths[-1]
+            embedding = nn.Dense(size, dtype=self.dtype, name="condition_in")(condition)
+            embedding = nn.Dense(size, dtype=self.dtype, name="condition_out")(nn.silu(embedding))
+            embedding = nn.silu(embedding)
 
         plain = self.block == "plain"
         h = space_to_depth(x.astype(self.dtype), self.fold)
@@ -143,21 +145,16 @@ class UNet(nn.Module):
                     space_to_depth(h, 2)
                 )
             for j in range(count):
-                h = ResidualBlock(width_i, plain, self.dtype, name=f"down_{i}_{j}")(h, level)
+                h = ResidualBlock(width_i, plain, self.dtype, name=f"down_{i}_{j}")(h, embedding)
             skips.append(h)
         for i in range(last - 1, -1, -1):
             h = nn.Conv(self.widths[i], (1, 1), dtype=self.dtype, name=f"grow_{i}")(h)
             h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2) + skips[i]
             for j in range((self.blocks_up or self.blocks)[i]):
-                h = ResidualBlock(self.widths[i], plain, self.dtype, name=f"up_{i}_{j}")(h, level)
+                name = f"up_{i}_{j}"
+                h = ResidualBlock(self.widths[i], plain, self.dtype, name=name)(h, embedding)
         if not plain:
             h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
-
-        # A layer of its own: what the picture is made of says little of how wrong it is. (The
-        # layers' names are those in files of weights.)
-        doubts = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="deviation_in")(
-            jax.lax.stop_gradient(h)
-        )
 
         def exit_layer(name: str, channels: int, h: Float[Array, "b h2 w2 c"]) -> Array:
             h = nn.Conv(
@@ -169,14 +166,14 @@ class UNet(nn.Module):
             )(h)
             return depth_to_space(h.astype(jnp.float32), self.fold)[:, :height, :width]
 
-        of_spectrum = nn.Dense(
-            self.spectrum_numbers, kernel_init=nn.initializers.zeros, name="colour"
-        )
-        return Output(
-            picture=exit_layer("exit", self.channels, h),
-            log_std=exit_layer("deviation", 1, nn.silu(doubts)) + INITIAL_LOG_STD,
-            error_spectrum=of_spectrum(jax.lax.stop_gradient(level).astype(jnp.float32)),
-        )
+        log_std = jnp.zeros((*x.shape[:1], height, width, 1))
+        if self.tells_error:
+            # A layer of its own: what the picture is made of says little of how wrong it is.
+            doubts = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="error_in")(
+                jax.lax.stop_gradient(h)
+            )
+            log_std = exit_layer("error", 1, nn.silu(doubts)) + INITIAL_LOG_STD
+        return Output(exit_layer("exit", self.channels, h), log_std)
 
     @property
     def stride(self) -> int:

@@ -1,16 +1,15 @@
 """Do the draws show how wrong they are? Interval coverage, spread against error, by frequency too.
 
-With D draws of a pixel in D/2 pairs (draws.py), their mean m, the variance s^2 of a draw and e^2 of
-the mean, the truth x of a calibrated model is one more draw, and where draws are Gaussian
+With D draws of a pixel, their mean m and the variance s^2 of a draw, the truth x of a calibrated
+model is one more draw, and where draws are Gaussian
 
-    (x - m) / sqrt(s^2 + e^2 + u^2)   follows Student's t with D/2 degrees of freedom
+    (x - m) / sqrt(s^2 (1 + 1/D) + u^2)   follows Student's t with D - 1 degrees of freedom
 
-(the prediction interval of, for example, Hahn and Meeker, Statistical Intervals, section 4.2; a
-pair is one measurement of s), with u the std of rounding the truth to 8 bits. The central
-q-interval is m plus or minus t_q times that root. It is used here in place of quantiles of the
-draws since 4 or 8 draws have no 95 % quantile. *Calibration* multiplies the root by one scalar,
-chosen so that the 80 % interval covers
-80 % of the truth.
+(the prediction interval of, for example, Hahn and Meeker, Statistical Intervals, section 4.2), with
+u the std of rounding the truth to 8 bits. The central q-interval is m plus or minus t_q times that
+root. It is used here in place of quantiles of the draws since 4 or 8 draws have no 95 % quantile.
+*Calibration* multiplies the root by one scalar, chosen so that the 80 % interval covers 80 % of the
+truth.
 
 All that is needed of a photo are histograms; they are averaged over photos, each photo weighing the
 same, as in the mean of a score.
@@ -27,7 +26,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy import fft, special
 
-from fftdiff_jax.metrics.draws import deviations
+from fftdiff_jax.metrics.draws import variance
 
 LEVELS = (0.5, 0.8, 0.95)  # central intervals that are reported
 FITTED_LEVEL = 0.8  # the one that the scalar makes right
@@ -103,8 +102,8 @@ def diagnose(
         ratio_share = _histogram(error / root, RATIOS)
         spread_share = _histogram(root, SPREADS)
         error_square = _histogram(root, SPREADS, error * error)
-        rows = np.concatenate(deviations(draws))
-        spread_power = np.sum([power_by_frequency(row) for row in rows], axis=0)
+        power = np.sum([power_by_frequency(draw - mean) for draw in draws], axis=0)
+        spread_power = power / (count - 1)
     return Diagnostics(
         draws=count,
         rainy_power=power_by_frequency(rainy.astype(np.float32) / 255 - truth),
@@ -118,13 +117,12 @@ def diagnose(
 
 def predictive_std(draws: Float[np.ndarray, "n ..."]) -> Float[np.ndarray, "*d"]:
     """The root above: the std of a further draw about the mean of these, rounding included."""
-    found = deviations(draws)
-    return np.sqrt(found.variance() + found.mean_variance() + ROUNDING**2)
+    return np.sqrt(variance(draws) * (1 + 1 / len(draws)) + ROUNDING**2)
 
 
 def interval_multiple(level: float, draws: int) -> float:
     """t_q: how many std the central interval that holds `level` reaches to each side."""
-    return float(special.stdtrit(draws // 2, (1 + level) / 2))
+    return float(special.stdtrit(draws - 1, (1 + level) / 2))
 
 
 def average(parts: Sequence[Diagnostics]) -> Diagnostics:

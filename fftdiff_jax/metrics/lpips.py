@@ -7,6 +7,7 @@ AlexNet; VGG16 judges.
 from __future__ import annotations
 
 import functools
+import itertools
 import pickle
 from collections.abc import Mapping
 from importlib import resources
@@ -41,21 +42,20 @@ def lpips_photo(
       UserError: there is no such network.
     """
     sums, counts = np.zeros((2, 5))
-    for rows in _blocks(clean.shape[0]):
-        for columns in _blocks(clean.shape[1]):
-            a, b = (
-                photo[None, rows.first : rows.last, columns.first : columns.last]
-                for photo in (restored, clean)
-            )
-            for layer, places in enumerate(_lpips_maps(a, b, net)):
-                stride = _STRIDES[net][layer]
-                inner = np.asarray(places)[0, rows.inner(stride), columns.inner(stride)]
-                sums[layer] += inner.sum(dtype=np.float64)
-                counts[layer] += inner.size
+    for rows, columns in blocks_of(clean.shape[:2]):
+        a, b = (
+            photo[None, rows.first : rows.last, columns.first : columns.last]
+            for photo in (restored, clean)
+        )
+        for layer, places in enumerate(_lpips_maps(a, b, net)):
+            stride = _STRIDES[net][layer]
+            inner = np.asarray(places)[0, rows.inner(stride), columns.inner(stride)]
+            sums[layer] += inner.sum(dtype=np.float64)
+            counts[layer] += inner.size
     return float(np.sum(sums / counts))
 
 
-class _Block(NamedTuple):
+class Block(NamedTuple):
     """One block along one side: what is seen, and what of it counts, in pixels."""
 
     first: int
@@ -69,13 +69,18 @@ class _Block(NamedTuple):
         return slice((self.counted_from - self.first) // stride, last)
 
 
-def _blocks(length: int) -> list[_Block]:
+def blocks_of(shape: tuple[int, int]) -> list[tuple[Block, Block]]:
+    """(rows, columns) of the blocks that a photo of this height and width is seen in."""
+    return list(itertools.product(*map(_blocks, shape)))
+
+
+def _blocks(length: int) -> list[Block]:
     """The blocks of one side: what counts of them joins, and begins at multiples of 16."""
     if length <= BLOCK_SIDE + 2 * BLOCK_MARGIN:
-        return [_Block(0, length, 0, None)]
+        return [Block(0, length, 0, None)]
     starts = range(0, length - BLOCK_MARGIN, BLOCK_SIDE)
     return [
-        _Block(
+        Block(
             max(0, start - BLOCK_MARGIN),
             length if start == starts[-1] else start + BLOCK_SIDE + BLOCK_MARGIN,
             start,
@@ -141,12 +146,10 @@ def distance_maps(
 
     kind = "AlexNet" if "AlexNet_0" in params else "VGG16"
     network = getattr(models, kind)()
-    # ImageNet's mean and std, seen from [-1, 1] as in the reference.
-    shift, scale = jnp.array([-0.030, -0.088, -0.188]), jnp.array([0.458, 0.448, 0.450])
 
     def features(photos: Float[Array, "b h w 3"]) -> list[Float[Array, "b h2 w2 c"]]:
-        seen = (2 * photos.astype(jnp.float32) - 1 - shift) / scale
-        return [_unit_length(x) for x in network.apply({"params": params[f"{kind}_0"]}, seen)]
+        seen = network.apply({"params": params[f"{kind}_0"]}, as_seen(photos.astype(jnp.float32)))
+        return [_unit_length(x) for x in seen]
 
     # Each photo by itself, so that a loss takes no gradient through the truth's features.
     maps = []
@@ -154,6 +157,13 @@ def distance_maps(
         weights = params[f"NetLinLayer_{layer}"]["Conv_0"]["kernel"].reshape(-1)
         maps.append(jnp.square(of_a - of_b) @ weights)
     return maps
+
+
+def as_seen(photos: Float[Array, "b h w 3"]) -> Float[Array, "b h w 3"]:
+    """Photos in [0, 1] as the networks want them: over ImageNet's mean and standard deviation."""
+    # Seen from [-1, 1], as in the reference.
+    shift, scale = jnp.array([-0.030, -0.088, -0.188]), jnp.array([0.458, 0.448, 0.450])
+    return (2 * photos - 1 - shift) / scale
 
 
 def _unit_length(features: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:

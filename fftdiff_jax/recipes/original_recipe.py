@@ -27,13 +27,9 @@ def get_config() -> Config:
         representation=RepresentationConfig(
             name="signed_log", phase="raw", normalisation="constant"
         ),
-        model=ModelConfig(prediction="direct", self_conditioning=False),
-        diffusion=DiffusionConfig(
-            noise="independent",
-            target="noise",
-            loss="state",
-        ),
-        sampling=SamplingConfig(sampler="ddpm", steps=100, time_power=1.0),
+        model=ModelConfig(prediction="direct"),
+        diffusion=DiffusionConfig(noise="independent", target="noise"),
+        sampling=SamplingConfig(sampler="ddpm", steps=100, draws=1, time_power=1.0),
         # EMA over some 200 steps; the draws take 100 steps each, so few photos are scored.
         training=TrainingConfig(
             steps=10_000,

@@ -17,7 +17,7 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(manifest="rain800.csv", crop_size=96, rendered_rain=0.5),
         model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
-        diffusion=DiffusionConfig(perceptual_weight=0.1, draw_start=0.0),
+        diffusion=DiffusionConfig(perceptual_weight=0.1),
         training=TrainingConfig(
             steps=3_700,
             batch_size=16,

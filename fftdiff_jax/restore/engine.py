@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -22,9 +22,7 @@ from jaxtyping import Float, PyTree, UInt8
 from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.method import samplers
 from fftdiff_jax.method.method import Method
-from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.restore import tile_programs, tiling
-from fftdiff_jax.restore.tile_programs import Carry, FirstEstimate
 from fftdiff_jax.restore.tiling import Rows
 
 # Tiles that a device holds at a time. A CPU computes one no slower than several, and a batch of one
@@ -32,9 +30,42 @@ from fftdiff_jax.restore.tiling import Rows
 TILES_AT_ONCE = {"cpu": 1}
 TILES_AT_ONCE_ELSEWHERE = 8
 
-# What is blended of a first estimate (photo, std) and of a carry (estimate, noise): both are split
-# after the third channel.
+# What is blended of a first estimate (photo, std) and of a carry (estimate, noise).
 FIRST_CHANNELS, CARRY_CHANNELS = 4, 6
+
+
+class Strip(NamedTuple):
+    """Rows of a restored photo, in [0, 1]."""
+
+    top: int
+    first: Float[np.ndarray, "r w 3"] | None  # the first estimate, where the method has one
+    std: Float[np.ndarray, "r w"] | None  # of its error, as the network expects it
+    draws: Float[np.ndarray, "n r w 3"]
+
+    @property
+    def mean(self) -> Float[np.ndarray, "r w 3"]:
+        """Of the draws; without any, the first estimate."""
+        return self.draws.mean(axis=0) if len(self.draws) else self.best
+
+    @property
+    def best(self) -> Float[np.ndarray, "r w 3"]:
+        """The first estimate; where there is none, the mean of the draws."""
+        return self.draws.mean(axis=0) if self.first is None else self.first
+
+    @property
+    def rows(self) -> slice:
+        """Where they lie in the photo."""
+        return slice(self.top, self.top + self.draws.shape[1])
+
+    def cut(self, rows: int, columns: int) -> Strip:
+        """Without what was padded, and clipped."""
+
+        def inner(photo: np.ndarray) -> np.ndarray:
+            return np.clip(photo[..., :rows, :columns, :], 0.0, 1.0)
+
+        first = None if self.first is None else inner(self.first)
+        std = None if self.std is None else self.std[:rows, :columns]
+        return Strip(self.top, first, std, inner(self.draws))
 
 
 class Engine:
@@ -48,10 +79,10 @@ class Engine:
         self.tiles_at_once = TILES_AT_ONCE.get(devices[0].platform, TILES_AT_ONCE_ELSEWHERE)
         self._compiled: dict[tuple[str, int], Callable[..., Any]] = {}
 
-    def rows(
+    def strips(
         self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int, seed: int
-    ) -> Rows:
-        """Yields (top, rows of all draws), from top to bottom, in [0, 1].
+    ) -> Iterator[Strip]:
+        """Yields strips of the restored photo, from top to bottom.
 
         Args:
           photo: the rainy photo, of any size.
@@ -63,10 +94,13 @@ class Engine:
         side = tiling.choose_side(height, width)
         plan = tiling.Plan(height, width, side, self.method.stride)
         padded = tiling.pad(photo, side, self.method.stride)
-        make = self._step_by_step if self.method.carries_photos else self._whole_draws
-        for top, some in make(padded, plan, draws, steps, seed):
-            if top < height:
-                yield top, np.clip(some[:, : height - top, :width], 0.0, 1.0)
+        if self.method.first is None:
+            strips = self._whole_draws(padded, plan, draws, steps, seed)
+        else:
+            strips = self._step_by_step(padded, plan, draws, steps, seed)
+        for strip in strips:
+            if strip.top < height:
+                yield strip.cut(height - strip.top, width)
 
     def _step_by_step(
         self,
@@ -75,24 +109,24 @@ class Engine:
         draws: Sequence[int],
         steps: int,
         seed: int,
-    ) -> Rows:
-        """Rows of all draws, the tiles of a photo blended after every step."""
+    ) -> Iterator[Strip]:
+        """The first estimate and all draws, the tiles of a photo blended after every step."""
         first_program = self._program("first", 1)
 
         def first(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 4"]:
             return _packed(self._run(first_program, [tile.rainy for tile in tiles]))
 
         rows = _Pass(plan, photo, 1, FIRST_CHANNELS).rows(first, self._at_once)
-        if tile_programs.steps_taken(self.method, steps, self._sampling.noise_scale) == 1:
-            yield from ((top, some[..., :3].repeat(len(draws), 0)) for top, some in rows)
+        *firsts, centres = tiling.shared(rows, steps + 1 if draws else 1)
+        if not draws:
+            for top, some in centres:
+                yield Strip(top, some[0, ..., :3], some[0, ..., 3], some[:0, ..., :3])
             return
         step_program = self._program("step", 1)
-        *firsts, centres = tiling.shared(rows, steps)
-        made = sorted({draw ^ flip for draw in draws for flip in (0, 1)})  # both of every pair
         carry: Rows | None = None
-        later = samplers.later_steps(steps, self._sampling.time_power)
-        for number in range(1, steps):
-            times = jax.tree.map(lambda leaf, i=number - 1: np.asarray(leaf[i]), later)
+        all_times = samplers.step_times(steps, self._sampling.time_power)
+        for number in range(steps):
+            times = jax.tree.map(lambda leaf, i=number: np.asarray(leaf[i]), all_times)
 
             def step(
                 tiles: Sequence[_Tile], times: samplers.StepTimes = times
@@ -102,20 +136,21 @@ class Engine:
                 found = self._run(
                     step_program,
                     [tile.rainy for tile in tiles],
-                    [np.asarray((made[tile.layer], *tile.origin), np.int32) for tile in tiles],
-                    [_split(FirstEstimate, tile.first) for tile in tiles],
-                    [_split(Carry, carry) for carry in carries],
+                    [np.asarray((draws[tile.layer], *tile.origin), np.int32) for tile in tiles],
+                    [tile.first for tile in tiles],
+                    [tuple(np.split(carry, 2, axis=-1)) for carry in carries],
                     everywhere=(jax.random.key(seed), times),
                 )
                 return _packed(found)
 
             last = number == steps - 1
-            one = _Pass(plan, photo, len(made), 3 if last else CARRY_CHANNELS)
-            carry = one.rows(step, self._at_once, firsts[number - 1], carry)
+            one = _Pass(plan, photo, len(draws), 3 if last else CARRY_CHANNELS)
+            carry = one.rows(step, self._at_once, firsts[number], carry)
         assert carry is not None
-        wanted = [made.index(draw) for draw in draws]
+        realism = self._sampling.realism
         for (top, some), (_, centre) in zip(carry, centres, strict=True):
-            yield top, drawing.centred(some, np.clip(centre[0, ..., :3], 0, 1))[wanted]
+            estimate = centre[0, ..., :3]
+            yield Strip(top, estimate, centre[0, ..., 3], estimate + realism * (some - estimate))
 
     def _whole_draws(
         self,
@@ -124,8 +159,8 @@ class Engine:
         draws: Sequence[int],
         steps: int,
         seed: int,
-    ) -> Rows:
-        """Rows of all draws, each tile drawn by itself: for states that are not those of photos."""
+    ) -> Iterator[Strip]:
+        """All draws, each tile drawn by itself: for states that are not those of photos."""
         program = self._program("draw", steps)
 
         def draw(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 3"]:
@@ -133,7 +168,8 @@ class Engine:
             rainy = [tile.rainy for tile in tiles]
             return self._run(program, rainy, origins, everywhere=(jax.random.key(seed),))
 
-        return _Pass(plan, photo, len(draws), 3).rows(draw, self._at_once)
+        for top, some in _Pass(plan, photo, len(draws), 3).rows(draw, self._at_once):
+            yield Strip(top, None, None, some)
 
     @property
     def _at_once(self) -> int:
@@ -180,13 +216,8 @@ _PARTS: dict[str, tuple[Callable[..., Callable[..., Any]], int, int]] = {
 
 
 def _packed(photos: Sequence[np.ndarray]) -> np.ndarray:
-    """Parts as channels of one array, to be blended together; `_split` takes them apart."""
+    """Parts as channels of one array, to be blended together."""
     return np.concatenate(photos, axis=-1)
-
-
-def _split(kind: Callable[..., Any], channels: np.ndarray | None) -> Any:
-    assert channels is not None
-    return kind(*np.split(channels, [3], axis=-1))
 
 
 class _Tile(NamedTuple):
@@ -195,7 +226,7 @@ class _Tile(NamedTuple):
     rainy: Float[np.ndarray, "t t 3"]
     layer: int  # which of the draws
     origin: tuple[int, int]  # top row and left column
-    first: Float[np.ndarray, "t t 4"] | None
+    first: Float[np.ndarray, "t t 3"] | None  # its photo
     carry: Float[np.ndarray, "t t 6"] | None
 
 
@@ -240,7 +271,7 @@ class _Pass:
                             rainy[:, columns],
                             layer,
                             (top, left),
-                            None if seen is None else seen[0][:, columns],
+                            None if seen is None else seen[0][:, columns, :3],
                             None if carried is None else carried[layer][:, columns],
                         )
                     )

@@ -169,7 +169,6 @@ def _restore(
     restorer: Restorer, job: Job, draws: int | None, steps: int | None, seed: int, spread: bool
 ) -> None:
     from fftdiff_jax.data.images import load_photo_file, save_photo, save_png
-    from fftdiff_jax.metrics import draws as drawing
     from fftdiff_jax.pixels import to_uint8
 
     photo = load_photo_file(job.source)
@@ -177,10 +176,10 @@ def _restore(
     if not spread:
         save_photo(job.target, restorer(photo.pixels, draws=draws, **options), photo)
         return
-    draws = draws or max(restorer.default_draws, LEAST_DRAWS_OF_A_MAP)
+    draws = draws or LEAST_DRAWS_OF_A_MAP
     restored, deviation = restorer.with_spread(photo.pixels, draws=draws, **options)
     save_photo(job.target, restored, photo)
-    save_png(job.spread, to_uint8(drawing.in_windows(deviation) / WHITEST_SPREAD))
+    save_png(job.spread, to_uint8(deviation / WHITEST_SPREAD))
 
 
 def require_own_targets(jobs: Sequence[Job]) -> None:

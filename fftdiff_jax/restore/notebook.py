@@ -94,13 +94,10 @@ class Look:
         return style.coloured(before, "magma", low, high), style.coloured(after, "magma", low, high)
 
     def spread_picture(self) -> tuple[UInt8[np.ndarray, "h w 3"], float]:
-        """The spread as a coloured picture, and how many grey levels its brightest colour means.
-
-        Over windows of several pixels (`draws.in_windows`).
-        """
+        """The spread as a coloured picture, and how many grey levels its brightest colour means."""
         from fftdiff_jax.figures import style
 
-        levels = 255 * drawing.in_windows(self.spread)
+        levels = 255 * self.spread
         limit = max(float(np.percentile(levels, 99.5)), 0.1)
         return style.coloured(levels, "cividis", 0, limit), limit
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, overload
 
@@ -19,11 +19,9 @@ from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.pixels import pixel_type, to_bits, to_uint8
 from fftdiff_jax.restore import pillow
-from fftdiff_jax.restore.engine import Engine
-from fftdiff_jax.restore.tiling import Rows
+from fftdiff_jax.restore.engine import Engine, Strip
 
-# One step draws nothing: of a spread, where no number of steps is asked for.
-STEPS_OF_A_SPREAD = 4
+DRAWS_OF_A_SPREAD = 8  # where no number is asked for
 
 # What may be restored: an array, or an image as Pillow opens it.
 Photo = UInt8[np.ndarray, "h w 3"] | Image.Image
@@ -59,7 +57,7 @@ class Restorer:
         return cls.from_checkpoint(pretrained_path())
 
     def with_sampling(self, **changes: Any) -> Restorer:
-        """The same weights with other defaults of sampling, such as steps=4, noise_scale=0.0.
+        """The same weights with other defaults of sampling, such as steps=4, realism=0.5.
 
         Raises:
           UserError: there is no such field, or it cannot have this value.
@@ -84,7 +82,7 @@ class Restorer:
 
     @property
     def default_draws(self) -> int:
-        """Draws whose mean is the restored photo when no number is asked for."""
+        """Draws whose mean is the restored photo when no number is asked for; 0: none are drawn."""
         return self.config.sampling.draws
 
     @overload
@@ -117,45 +115,45 @@ class Restorer:
         seed: int = 0,
         bits: int = 8,
     ) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Image.Image:
-        """The restored photo: the mean of `draws` draws of `steps` steps, rounded once.
+        """The restored photo: the first estimate, or the mean of `draws` draws of `steps` steps.
 
-        An array is rounded to `bits`, 8 or 16, over the full range of uint8 or uint16; a Pillow
-        image comes back as an image. Beyond photo and result, memory depends on the photo's width
-        alone.
+        The first estimate (draws=0) is the best single photo. A draw is one that may be true; the
+        mean of many comes near the first estimate again. An array is rounded once, to `bits`, 8 or
+        16, over the full range of uint8 or uint16; a Pillow image comes back as an image. Beyond
+        photo and result, memory depends on the photo's width alone.
 
         Raises:
-          UserError: not an 8-bit RGB photo, or fewer than one draw or step.
+          UserError: not an 8-bit RGB photo, a number of draws below 0 or of steps below 1, or draws
+            of weights that were not trained for them.
         """
-        pixels, numbers = _pixels(photo), self._numbers(draws)
+        pixels = _pixels(photo)
         restored = np.empty(pixels.shape, pixel_type(bits))
-        for top, rows in self._rows(pixels, numbers, steps, seed):
-            restored[top : top + rows.shape[1]] = to_bits(rows.mean(axis=0), bits)
+        for strip in self._strips(pixels, self._count(draws), steps, seed):
+            restored[strip.rows] = to_bits(strip.mean, bits)
         return pillow.like(photo, restored) if isinstance(photo, Image.Image) else restored
 
     def with_spread(
         self,
         photo: Photo,
         *,
-        draws: int = 8,
+        draws: int = DRAWS_OF_A_SPREAD,
         steps: int | None = None,
         seed: int = 0,
         bits: int = 8,
     ) -> tuple[UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
-        """The restored photo, and the draws' standard deviation (root mean square over R, G, B).
+        """The best photo, and the draws' standard deviation (root mean square over R, G, B).
 
-        Without `steps` it takes `STEPS_OF_A_SPREAD` where a draw has one by default.
+        The best photo is the first estimate; the mean of the draws where the weights have none.
 
         Raises:
-          UserError: as for a call, fewer than two draws, or a way of sampling that draws nothing.
+          UserError: as for a call, or fewer than two draws.
         """
         pixels = _pixels(photo)
-        steps = self._steps_of_a_spread(draws, steps)
         restored = np.empty(pixels.shape, pixel_type(bits))
         spread = np.empty(pixels.shape[:2], np.float32)
-        for top, rows in self._rows(pixels, range(draws), steps, seed):
-            these = slice(top, top + rows.shape[1])
-            restored[these] = to_bits(rows.mean(axis=0), bits)
-            spread[these] = drawing.spread(rows)
+        for strip in self._strips(pixels, _several(draws), steps, seed):
+            restored[strip.rows] = to_bits(strip.best, bits)
+            spread[strip.rows] = drawing.spread(strip.draws)
         return restored, spread
 
     def sample(
@@ -177,20 +175,21 @@ class Restorer:
         steps: int | None = None,
         seed: int = 0,
     ) -> Float[np.ndarray, "n h w 3"]:
-        """The single draws, in [0, 1]; a draw does not depend on how many others are asked for."""
-        return self._whole(_pixels(photo), self._numbers(draws), steps, seed)
+        """The single draws, in [0, 1]; with draws=0 the first estimate, as if it were one.
 
-    def _numbers(self, draws: int | None) -> range:
-        count = self.default_draws if draws is None else draws
-        if count < 1:
-            raise UserError(f"draws is {count}; at least 1 is needed")
-        return range(count)
+        A draw does not depend on how many others are asked for.
+        """
+        pixels, count = _pixels(photo), self._count(draws)
+        whole = np.empty((max(count, 1), *pixels.shape), np.float32)
+        for strip in self._strips(pixels, count, steps, seed):
+            whole[:, strip.rows] = strip.draws if count else strip.first
+        return whole
 
     def uncertainty(
         self,
         photo: Photo,
         *,
-        draws: int = 8,
+        draws: int = DRAWS_OF_A_SPREAD,
         steps: int | None = None,
         seed: int = 0,
     ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "h w"]]:
@@ -201,63 +200,40 @@ class Restorer:
           the centred spectrum's coefficients.
 
         Raises:
-          UserError: as for `with_spread`, whose number of steps it takes too.
+          UserError: as for `with_spread`.
         """
-        photo = _pixels(photo)
-        steps = self._steps_of_a_spread(draws, steps)
-        # One pair in memory at a time: the two parts of `draws.deviations`, the second one about
-        # the first pair, so that little is lost when the square of the mean is taken off.
-        pairs = draws // 2
-        pixels, frequencies = (np.zeros(photo.shape[:2], np.float32) for _ in range(2))
-        first = total = np.zeros(photo.shape, np.float32)
+        found = self.sample_float(photo, draws=_several(draws), steps=steps, seed=seed)
+        mean = found.mean(axis=0)
+        power = sum(spectral_power(draw - mean) for draw in found) / (draws - 1)
+        return drawing.spread(found), np.sqrt(power)
 
-        def add(difference: np.ndarray, weight: float) -> None:
-            pixels[:] += weight * np.square(difference).mean(axis=-1)
-            frequencies[:] += weight * spectral_power(difference)
+    def _count(self, draws: int | None) -> int:
+        count = self.default_draws if draws is None else draws
+        if count < 0:
+            raise UserError(f"draws is {count}; it is 0 for the first estimate, or more")
+        if count == 0 and self._engine.method.first is None:
+            raise UserError("draws is 0: these weights have no first estimate; take 1 or more")
+        return count
 
-        for pair in range(pairs):
-            one, other = self._whole(photo, [2 * pair, 2 * pair + 1], steps, seed)
-            add((one - other) / 2, 1 / pairs)
-            middle = (one + other) / 2
-            if pair == 0:
-                first = middle
-            elif pairs > 1:
-                total = total + (middle - first)
-                add(middle - first, 1 / (pairs - 1))
-        if pairs > 1:
-            add(total, -1 / (pairs * (pairs - 1)))
-        return np.sqrt(np.maximum(pixels, 0)), np.sqrt(np.maximum(frequencies, 0))
-
-    def _steps_of_a_spread(self, draws: int, steps: int | None) -> int:
-        if draws < 2:
-            raise UserError(f"draws is {draws}; a spread takes at least 2")
-        if self.config.sampling.noise_scale == 0:
-            raise UserError("noise_scale is 0: every draw is the same photo, and has no spread")
-        draws_in_one = not self._engine.method.carries_photos
-        if steps is None:
-            least = 1 if draws_in_one else STEPS_OF_A_SPREAD
-            return self.default_steps if self.default_steps > 1 else least
-        if steps == 1 and not draws_in_one:
-            raise UserError("one step draws nothing, and has no spread; take 2 or more")
-        return steps
-
-    def _whole(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
-    ) -> Float[np.ndarray, "n h w 3"]:
-        """Draws of these numbers."""
-        whole = np.empty((len(draws), *photo.shape), np.float32)
-        for top, rows in self._rows(photo, draws, steps, seed):
-            whole[:, top : top + rows.shape[1]] = rows
-        return whole
-
-    def _rows(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
-    ) -> Rows:
-        """Yields (top, rows of all draws), from top to bottom, in [0, 1]."""
+    def _strips(
+        self, photo: UInt8[np.ndarray, "h w 3"], draws: int, steps: int | None, seed: int
+    ) -> Iterator[Strip]:
+        """Strips of the restored photo, from top to bottom."""
         steps = self.default_steps if steps is None else steps
         if steps < 1:
             raise UserError(f"steps is {steps}; a draw takes at least 1")
-        return self._engine.rows(photo, draws, steps, seed)
+        if draws and self._engine.method.denoiser is None:
+            raise UserError(
+                f"{self.name or 'the weights'}: were trained for the first estimate alone and draw "
+                "nothing (diffusion.draw_share was 0)"
+            )
+        return self._engine.strips(photo, range(draws), steps, seed)
+
+
+def _several(draws: int) -> int:
+    if draws < 2:
+        raise UserError(f"draws is {draws}; a spread takes at least 2")
+    return draws
 
 
 def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -14,7 +14,6 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
-from fftdiff_jax.training.examples import config_at
 from fftdiff_jax.training.log import NoLog, RunLog
 from fftdiff_jax.training.position import Position
 from fftdiff_jax.training.state import TrainState
@@ -127,10 +126,11 @@ class Bookkeeping:
         self, state: TrainState, position: Position, scores: Mapping[str, float] | None
     ) -> None:
         step = int(state.step)
-        # Weights that have not been trained for draws yet are never the best ones of a run.
-        whole = config_at(self.config, step) == self.config
+        # A draw's PSNR says little of how good it is: then the newest weights are the best.
+        if self.config.training.freeze_first:
+            scores = None
         try:
-            self.checkpoints.save(state, self.config, position.to_dict(), scores if whole else None)
+            self.checkpoints.save(state, self.config, position.to_dict(), scores)
         except SaveError as error:
             # The last one is what the run was for.
             if self.config.training.on_save_error == "stop" or step == self.config.training.steps:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array
 from tqdm import tqdm
 
@@ -22,18 +21,18 @@ from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
-from fftdiff_jax.restore.open_weights import load_weights, require_same_tree
+from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.training import run_setup
 from fftdiff_jax.training.bookkeeping import Bookkeeping
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
-from fftdiff_jax.training.examples import Batch, config_at
+from fftdiff_jax.training.examples import Batch
 from fftdiff_jax.training.log import NoLog, RunLog
 from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.position import Position
-from fftdiff_jax.training.state import TrainState, create_state
+from fftdiff_jax.training.state import TrainState, create_state, start_from
 from fftdiff_jax.training.step import make_train_step
 from fftdiff_jax.training.validation import Validation
 
@@ -116,17 +115,14 @@ def _take_steps(
       UserError: a number is not finite, or something cannot be written.
     """
     training, losses = books.config.training, list(position.losses)
-    config, train_step = books.config, make_train_step(books.config)
-    perceptual = perceptual_network(books.config)
+    train_step = make_train_step(books.config)
+    perceptual = perceptual_network(books.config.diffusion)
     agreement = processes.Agreement()
     if position.unfinished:
         books.finish(state, losses, position.row)
     pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
     since, images = time.perf_counter(), 0
     for step in range(int(state.step) + 1, training.steps + 1):
-        if config != config_at(books.config, step):
-            config = config_at(books.config, step)
-            train_step = make_train_step(config)
         state, numbers = train_step(state, next(batches), perceptual)
         pending.append(numbers)
         images += training.batch_size
@@ -199,10 +195,7 @@ def _first_state(config: Config) -> TrainState:
     if not source:
         return state
     params, _, _ = load_weights(source)
-    require_same_tree(params, state.params, f"training.initial_weights {source}")
-    # Two copies: the step donates its buffers, and one buffer cannot be given away twice.
-    params, ema = (jax.tree.map(jnp.array, params) for _ in range(2))
-    return state.replace(params=params, ema_params=ema)
+    return start_from(state, params, f"training.initial_weights {source}")
 
 
 def _device_batches(config: Config, manifest: Manifest, first: int) -> Generator[Batch, None, None]:

@@ -1,18 +1,18 @@
-"""The losses: functions of a prediction and of the clean photo, one number an example.
+"""The losses: functions of what a network says and of the clean photo, one number an example.
 
-`first_loss` trains the estimate at t = 1, `later_loss` those at other times; the rest are their
-terms. Where `config.diffusion.loss` is "state" the first one has no loss.
+`first_loss` trains the first estimate, `draw_loss` the denoiser that samples photos, and
+`state_loss` the original recipe's; the rest are their terms.
 """
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Inexact, PyTree
 
-from fftdiff_jax.config import Config
-from fftdiff_jax.method import diffusion, error_model, spectra
-from fftdiff_jax.method.denoiser import Prediction
+from fftdiff_jax.config import DiffusionConfig
+from fftdiff_jax.method import diffusion, spectra
+from fftdiff_jax.method.denoiser import Direct, First, Prediction
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.examples import Noised
@@ -20,111 +20,118 @@ from fftdiff_jax.training.examples import Noised
 # Weight of how well the network describes its own error. No gradient of it reaches anything else,
 # and AdamW does not care; small, so that it does not use up the limit on the gradient norm.
 ERROR_WEIGHT = 0.01
-# Weight of the draws' loss. Errors of draws are large where the network does not expect it yet, and
-# at weight 1 they drowned the first estimate's loss early on.
-DRAW_WEIGHT = 0.25
 # Where L1 is rounded off, a fortieth of a grey level. At a sharp kink the sign of an error of the
 # size of rounding decides on a whole gradient, and runs on other devices part company.
 L1_ROUNDING = 1e-4
+# Weights and sides, in pixels, of the patches whose means a draw is scored on.
+PATCHES = ((1.0, 1), (1.0, 4), (1.0, 16))
+DRAW_PERCEPTUAL = (
+    0.5  # of the weight of LPIPS in the first estimate's loss: for each of two samples
+)
+LEAST_STD = 1 / 512  # half a step of 8 bits: no truth is known better
 
 
 def first_loss(
-    config: Config, prediction: Prediction, clean: Float[Array, "b h w 3"], perceptual: PyTree
+    config: DiffusionConfig, first: First, clean: Float[Array, "b h w 3"], perceptual: PyTree
 ) -> Float[Array, " b"]:
     """The loss of the first estimate, which is the best single photo.
 
+    L1 on the photo plus `spectrum_weight` times L1 on its spectrum, plus `perceptual_weight` times
+    LPIPS.
+
     Args:
-      config: the experiment.
-      prediction: at t = 1.
+      config: the weights of the terms.
+      first: the estimate.
       clean: the photo that it should be, in [0, 1].
       perceptual: weights of LPIPS; None: without this term.
     """
-    if config.diffusion.loss == "state":
-        return jnp.zeros(len(clean))
-    loss = photo_loss(config, prediction.photo, clean)
-    if perceptual is not None:
-        distance = lpips.perceptual_distance(perceptual, prediction.photo, clean)
-        loss += config.diffusion.perceptual_weight * distance
-    return loss + ERROR_WEIGHT * error_loss(prediction, clean)
-
-
-def later_loss(
-    config: Config,
-    method: Method,
-    prediction: Prediction,
-    clean: Float[Array, "b h w 3"],
-    examples: Noised,
-) -> Float[Array, " b"]:
-    """The loss at a random time, of the photo as draws need it or of the state.
-
-    Args:
-      config: the experiment.
-      method: what it resolves to.
-      prediction: at the times of `examples`.
-      clean: the photo that it should be, in [0, 1].
-      examples: what was predicted from.
-    """
-    if config.diffusion.loss == "state":
-        loss = state_loss(method, prediction, examples)
-    else:
-        loss = DRAW_WEIGHT * mean_loss(prediction, clean)
-    if method.denoiser.sees_photos:
-        loss += ERROR_WEIGHT * error_loss(prediction, clean)
-    return loss
-
-
-def photo_loss(
-    config: Config, photo: Float[Array, "b h w 3"], clean: Float[Array, "b h w 3"]
-) -> Float[Array, " b"]:
-    """L1 on the photo plus `spectrum_weight` times L1 on its spectrum, both rounded off at 0."""
-    error = photo - clean
+    error = first.photo - clean
     loss = jnp.mean(rounded_l1(error), axis=(1, 2, 3))
-    if config.diffusion.spectrum_weight > 0:
+    if config.spectrum_weight > 0:
         spectrum = spectra.to_spectrum(error)
         size = rounded_l1(spectrum.real) + rounded_l1(spectrum.imag)
-        loss += config.diffusion.spectrum_weight * jnp.mean(size, axis=(1, 2, 3))
+        loss += config.spectrum_weight * jnp.mean(size, axis=(1, 2, 3))
+    if perceptual is not None:
+        loss += config.perceptual_weight * lpips.perceptual_distance(perceptual, first.photo, clean)
+    return loss + ERROR_WEIGHT * std_loss(jax.lax.stop_gradient(error), first.std)
+
+
+def rounded_l1(error: Inexact[Array, "*d"]) -> Float[Array, "*d"]:
+    """|error| beyond `L1_ROUNDING`, smooth at 0 (Charbonnier et al. 1994; Lai et al. 2017)."""
+    square = jnp.square(error.real) + jnp.square(error.imag)
+    return jnp.sqrt(square + L1_ROUNDING**2) - L1_ROUNDING
+
+
+def std_loss(error: Float[Array, "b h w 3"], std: Float[Array, "b h w 1"]) -> Float[Array, " b"]:
+    """Negative log-likelihood of an error under a Gaussian of this std, but for a constant.
+
+    Nix and Weigend 1994, eq. 4, for the mean square over R, G and B.
+    """
+    square = jnp.mean(jnp.square(error), axis=-1, keepdims=True)
+    variance = jnp.square(std) + LEAST_STD**2
+    return 0.5 * jnp.mean(jnp.log(variance) + square / variance, axis=(1, 2, 3))
+
+
+def draw_loss(
+    config: DiffusionConfig,
+    one: Float[Array, "b h w 3"],
+    other: Float[Array, "b h w 3"],
+    clean: Float[Array, "b h w 3"],
+    perceptual: PyTree,
+) -> Float[Array, " b"]:
+    """How far two samples are from being spread as the truth is: a scoring rule, least if they are.
+
+    The energy score of pixels, of means over patches, and of the spectrum, plus a little LPIPS of
+    each sample.
+
+    Args:
+      config: the weights of the terms.
+      one, other: two samples of one noisy state.
+      clean: the truth.
+      perceptual: weights of LPIPS; None: without this term.
+    """
+    loss = jnp.zeros(len(clean))
+    for weight, size in PATCHES:
+        loss += weight * fair_score(*(_patch_means(x, size) for x in (one, other, clean)))
+    if config.spectrum_weight > 0:
+        loss += config.spectrum_weight * fair_score(
+            *(spectra.to_spectrum(x) for x in (one, other, clean))
+        )
+    if perceptual is not None:
+        distances = (lpips.perceptual_distance(perceptual, x, clean) for x in (one, other))
+        loss += DRAW_PERCEPTUAL * config.perceptual_weight * sum(distances)
     return loss
 
 
-def rounded_l1(error: Float[Array, "*d"]) -> Float[Array, "*d"]:
-    """|error| beyond `L1_ROUNDING`, smooth at 0 (Charbonnier et al. 1994; Lai et al. 2017)."""
-    return jnp.sqrt(jnp.square(error) + L1_ROUNDING**2) - L1_ROUNDING
+def _patch_means(x: Float[Array, "b h w 3"], side: int) -> Float[Array, "b h2 w2 3"]:
+    """Means over side x side pixels; what does not fill a patch is left out."""
+    b, rows, columns = x.shape[0], x.shape[1] // side, x.shape[2] // side
+    patches = x[:, : rows * side, : columns * side].reshape(b, rows, side, columns, side, 3)
+    return patches.mean(axis=(2, 4))
 
 
-def mean_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-    """Squared error over the standard deviation that the network itself expects.
+def fair_score(
+    one: Inexact[Array, "b ..."], other: Inexact[Array, "b ..."], truth: Inexact[Array, "b ..."]
+) -> Float[Array, " b"]:
+    """The energy score of an ensemble of two, the mean over its numbers.
 
-    What minimises it is the mean of the clean photo, which draws need (L1 would give the median).
-    The division keeps it in the units of L1 at every noise level (Seitzer et al. 2022, eq. 5).
-    Beyond three standard deviations it grows like L1 as well (Huber 1964), so that a few states
-    that decode to nothing like the photo do not outweigh the others.
+    (|a - x| + |b - x|)/2 - |a - b|/2, whose mean is least where a, b and the truth x come from one
+    distribution (Gneiting and Raftery 2007, eq. 22; of real numbers it is the fair CRPS of Ferro
+    2014).
     """
-    std = jax.lax.stop_gradient(jnp.exp(prediction.log_std))
-    error = jnp.abs(prediction.photo - clean)
-    loss = jnp.where(error < 3 * std, jnp.square(error) / std, 6 * error - 9 * std)
-    return jnp.mean(loss, axis=(1, 2, 3))
-
-
-def error_loss(prediction: Prediction, clean: Float[Array, "b h w 3"]) -> Float[Array, " b"]:
-    """How badly the network describes its own error, per pixel and per frequency."""
-    error = jax.lax.stop_gradient(prediction.photo - clean)
-    loss = error_model.std_loss(error, prediction.log_std)
-    whitened = error / jax.lax.stop_gradient(jnp.exp(prediction.log_std))
-    return loss + error_model.spectrum_loss(whitened, prediction.error_spectrum)
+    apart = (rounded_l1(one - truth) + rounded_l1(other - truth) - rounded_l1(one - other)) / 2
+    return jnp.mean(apart, axis=tuple(range(1, apart.ndim)))
 
 
 def state_loss(method: Method, prediction: Prediction, examples: Noised) -> Float[Array, " b"]:
-    """Mean squared error of the network's target (Ho et al. 2020, eq. 14)."""
-    denoiser = method.denoiser
-    if denoiser.sees_photos:
-        return jnp.mean(jnp.square(prediction.state - examples.state), axis=(1, 2, 3))
-    schedule = method.schedule
+    """Mean squared error of a direct network's target (Ho et al. 2020, eq. 14)."""
+    assert isinstance(method.denoiser, Direct)
+    schedule, target = method.schedule, method.denoiser.target
     alpha, sigma = (f(examples.t)[:, None, None, None] for f in (schedule.alpha, schedule.sigma))
-    goal = diffusion.to_target(examples.state, examples.noise, alpha, sigma, denoiser.target)
+    goal = diffusion.to_target(examples.state, examples.noise, alpha, sigma, target)
     return jnp.mean(jnp.square(prediction.output - goal), axis=(1, 2, 3))
 
 
-def perceptual_network(config: Config) -> PyTree:
-    """The frozen weights of LPIPS (AlexNet) for `first_loss`; None where it does not use them."""
-    wanted = config.diffusion.perceptual_weight > 0
-    return lpips.perceptual_params("alexnet") if wanted else None
+def perceptual_network(config: DiffusionConfig) -> PyTree:
+    """The frozen weights of LPIPS (AlexNet) for the losses; None where they do not use them."""
+    return lpips.perceptual_params("alexnet") if config.perceptual_weight > 0 else None

@@ -73,10 +73,16 @@ def require_known(config: Config) -> None:
     for name, value in counts.items():
         if value < 1:
             raise UserError(f"training.{name} is {value}; it must be at least 1")
-    for name in ("draw_share", "draw_start"):
-        fraction = getattr(config.diffusion, name)
-        if not 0 <= fraction <= 1:
-            raise UserError(f"diffusion.{name} is {fraction}; it is a share, from 0 to 1")
+    share = config.diffusion.draw_share
+    if not 0 <= share <= 1:
+        raise UserError(f"diffusion.draw_share is {share}; it is a share, from 0 to 1")
+    if training.freeze_first and (not training.initial_weights or share == 0):
+        raise UserError(
+            "training.freeze_first wants training.initial_weights, whose first estimate stays, and "
+            "a diffusion.draw_share above 0, or nothing is trained"
+        )
+    if model.prediction == "image_consistent" and config.diffusion.noise != "photo":
+        raise UserError('diffusion.noise must be "photo" where the network sees photos')
 
 
 def open_data(config: Config) -> tuple[Manifest, Manifest | None]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from flax import traverse_util
 from jaxtyping import Array, Float, Int, PyTree
 
 from fftdiff_jax.config import Config, TrainingConfig
 from fftdiff_jax.method.method import make_method
+from fftdiff_jax.restore.weights import require_same_tree
 from fftdiff_jax.training.muon import scale_by_muon
 
-_OUTER_LAYERS = {"entry", "exit", "deviation_in", "deviation"}
+_OUTER_LAYERS = {"entry", "exit", "error_in", "error"}
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -29,8 +32,9 @@ class TrainState(flax.struct.PyTreeNode):
 def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
     """Global-norm clipping, then AdamW, or Muon for the kernels inside the network.
 
-    Under "muon" the first and the last layers, biases, norms and the layers of the noise level
-    stay with AdamW, which their shapes suit better (Jordan et al. 2024).
+    Under "muon" the first and the last layers, biases, norms and the layers of the condition stay
+    with AdamW, which their shapes suit better (Jordan et al. 2024). Under `freeze_first` the first
+    estimate stays as it is.
     """
     rate = rate_schedule(config)
     adamw = optax.adamw(
@@ -39,15 +43,17 @@ def make_optimizer(config: TrainingConfig) -> optax.GradientTransformation:
         weight_decay=config.weight_decay,
         mask=_is_kernel,
     )
-    clip = optax.clip_by_global_norm(config.clip_norm)
-    if config.optimizer == "adamw":
-        return optax.chain(clip, adamw)
-    muon = optax.chain(
-        scale_by_muon(),
-        optax.add_decayed_weights(config.muon_weight_decay),
-        optax.scale_by_learning_rate(lambda step: config.muon_rate * rate(step)),
+    optimizers = {"adamw": adamw, "frozen": optax.set_to_zero()}
+    if config.optimizer == "muon":
+        optimizers["muon"] = optax.chain(
+            scale_by_muon(),
+            optax.add_decayed_weights(config.muon_weight_decay),
+            optax.scale_by_learning_rate(lambda step: config.muon_rate * rate(step)),
+        )
+    labels = functools.partial(_optimizer_of, config)
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm), optax.partition(optimizers, labels)
     )
-    return optax.chain(clip, optax.partition({"adamw": adamw, "muon": muon}, _optimizer_of))
 
 
 def rate_schedule(config: TrainingConfig) -> optax.Schedule:
@@ -81,11 +87,13 @@ def _is_kernel(params: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.ndim > 1, params)
 
 
-def _optimizer_of(params: PyTree) -> PyTree:
+def _optimizer_of(config: TrainingConfig, params: PyTree) -> PyTree:
     def choose(path: tuple[Any, ...], leaf: Array) -> str:
         names = {getattr(key, "key", "") for key in path}
+        if config.freeze_first and "first" in names:
+            return "frozen"
         inside = leaf.ndim == 4 and not names & _OUTER_LAYERS
-        return "muon" if inside else "adamw"
+        return "muon" if inside and config.optimizer == "muon" else "adamw"
 
     return jax.tree_util.tree_map_with_path(choose, params)
 
@@ -100,6 +108,41 @@ def create_state(config: Config) -> TrainState:
         ema_params=jax.tree.map(jnp.copy, params),
         opt_state=make_optimizer(config.training).init(params),
     )
+
+
+def start_from(state: TrainState, params: PyTree, where: str) -> TrainState:
+    """The state before the first step, with parameters that were trained before.
+
+    Where they hold no denoiser, it starts as near to the first estimate's network as it can: the
+    layers inside are the same, and its entry sees the rainy photo as that one does.
+
+    Raises:
+      UserError: they are those of another network; `where` names them.
+    """
+    if "denoiser" in state.params and "denoiser" not in params and "first" in params:
+        params = params | {"denoiser": _denoiser_from(params["first"], state.params["denoiser"])}
+    require_same_tree(params, state.params, where)
+    # Two copies: the step donates its buffers, and one buffer cannot be given away twice.
+    params, ema = (jax.tree.map(jnp.array, params) for _ in range(2))
+    return state.replace(params=params, ema_params=ema)
+
+
+def _denoiser_from(first: PyTree, fresh: PyTree) -> PyTree:
+    known = traverse_util.flatten_dict(first)
+    started = traverse_util.flatten_dict(fresh)
+    for path, leaf in started.items():
+        source = known.get(path[1:])
+        if source is None or "exit" in path:
+            continue
+        if source.shape == leaf.shape:
+            started[path] = source
+        elif "entry" in path:
+            # Channels are (pixels of a fold, pictures): guess, rainy, first, latent.
+            pictures = leaf.shape[-2] // (source.shape[-2] // 3)
+            kernel = jnp.reshape(leaf, (*leaf.shape[:2], -1, pictures, leaf.shape[-1]))
+            rainy = jnp.reshape(source, (*kernel.shape[:3], 3, leaf.shape[-1]))
+            started[path] = kernel.at[:, :, :, 3:6].set(rainy).reshape(leaf.shape)
+    return traverse_util.unflatten_dict(started)
 
 
 def update_ema(ema: PyTree, params: PyTree, step: Int[Array, ""], decay: float) -> PyTree:

@@ -11,17 +11,13 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.method.method import Method, make_method
-from fftdiff_jax.training.examples import (
-    Batch,
-    later_examples,
-    noise_examples,
-    spread_times,
-    uses_first_estimate,
-)
-from fftdiff_jax.training.losses import first_loss, later_loss
+from fftdiff_jax.method.noises import draw_latent
+from fftdiff_jax.training.examples import Batch, drawn_examples, noise_examples, spread_times
+from fftdiff_jax.training.losses import draw_loss, first_loss, state_loss
 from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 
 AXIS = "devices"
+AT_ONE = 0.5  # share of the examples for draws that are trained at t = 1
 
 TrainStep = Callable[[TrainState, Batch, PyTree], tuple[TrainState, dict[str, Array]]]
 
@@ -78,31 +74,42 @@ def batch_loss(
 ) -> Float[Array, ""]:
     """The loss of one device's part of a batch, the mean over its examples.
 
-    Every example is predicted at t = 1, where each restoration starts and one of one step ends.
-    Some are predicted at a random time too: there the network sees a noisy state and, without a
-    gradient, its own estimate at t = 1 and how wrong it expects that to be, as a draw's later steps
-    do (self-conditioning: Chen, Zhang and Hinton 2023).
+    Every example is trained for the first estimate. Some are trained for draws too, half of them at
+    t = 1, where every draw starts, the others at a random time: the denoiser samples the clean
+    photo twice from one noisy state, beside the first estimate, which has no gradient from there.
+    A direct network is trained on all examples at random times.
     """
     clean, rainy = (jnp.asarray(crops, jnp.float32) / 255 for crops in batch)
-    count = clean.shape[0]
-    device = jax.lax.axis_index(AXIS)
+    count, height, width = clean.shape[:3]
+    devices, device = jax.lax.axis_size(AXIS), jax.lax.axis_index(AXIS)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(device * count + jnp.arange(count))
+    time_key = jax.random.fold_in(key, 2**31 - 1)
+    diffusion = config.diffusion
 
+    if method.first is None:
+        order = device * count + jnp.arange(count)
+        t = spread_times(time_key, order, devices * count)
+        examples = noise_examples(method, clean, rainy, keys, t)
+        no_latent = jax.vmap(lambda k: draw_latent(k, (height, width)))(keys)
+        prediction = method.predict(params, examples.noisy, rainy, t, rainy, no_latent)
+        return jnp.mean(state_loss(method, prediction, examples))
+
+    first = method.estimate(params, rainy)
     total = jnp.zeros(())
-    estimate, std = rainy, jnp.zeros((*rainy.shape[:-1], 1))
-    if uses_first_estimate(config):
-        first = method.predict_first(params, rainy)
-        total += jnp.sum(first_loss(config, first, clean, perceptual))
-        estimate, std = jax.lax.stop_gradient((first.photo, jnp.exp(first.log_std)))
+    if not config.training.freeze_first:
+        total += jnp.sum(first_loss(diffusion, first, clean, perceptual))
+    drawn = drawn_examples(diffusion.draw_share, devices, count)
+    if drawn.total > 0:
+        some, counts, order = (jnp.asarray(table)[device] for table in drawn)
+        x, y, e = clean[some], rainy[some], jax.lax.stop_gradient(first.photo)[some]
+        t = spread_times(time_key, order, drawn.total, at_one=AT_ONE)
+        noisy = noise_examples(method, x, y, keys[some], t).noisy
 
-    later = later_examples(config, jax.lax.axis_size(AXIS), count)
-    if later.total > 0:
-        some, counts, order = (jnp.asarray(table)[device] for table in later)
-        t = spread_times(jax.random.fold_in(key, 2**31 - 1), order, later.total)
-        examples = noise_examples(method, clean[some], rainy[some], keys[some], t)
-        prediction = method.predict(
-            params, examples.noisy, rainy[some], t, estimate[some], std[some]
-        )
-        loss = later_loss(config, method, prediction, clean[some], examples)
+        def sample(number: int) -> Float[Array, "n h w 3"]:
+            of_latent = jax.vmap(lambda k: jax.random.fold_in(k, number))(keys[some])
+            latent = jax.vmap(lambda k: draw_latent(k, (height, width)))(of_latent)
+            return method.predict(params, noisy, y, t, e, latent).photo
+
+        loss = draw_loss(diffusion, sample(1), sample(2), x, perceptual)
         total += jnp.sum(loss * counts)
     return total / count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -14,11 +15,11 @@ from fftdiff_jax.data.pairs import load_pair
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics.scores import SCORES, mean_scores
 from fftdiff_jax.pixels import centre_crop, to_uint8
-from fftdiff_jax.restore.tile_programs import make_draw
+from fftdiff_jax.restore.tile_programs import make_restored
 
 
 class Validation:
-    """Scores the EMA weights on centre crops of val photos."""
+    """Scores the EMA weights on centre crops of val photos: what a run trains, restored once."""
 
     def __init__(self, config: Config, manifest: Manifest) -> None:
         """Reads `training.evaluate_photos` pairs, evenly spread over the manifest.
@@ -33,7 +34,10 @@ class Validation:
         side = min(config.training.evaluate_crop, *sides)
         self._clean = np.stack([centre_crop(pair.clean, side) for pair in pairs])
         self._rainy = np.stack([centre_crop(pair.rainy, side) for pair in pairs])
-        self._restore = jax.jit(make_draw(make_method(config), config.sampling))
+        sampling = config.sampling
+        if config.training.freeze_first:  # then nothing but a draw changes
+            sampling = dataclasses.replace(sampling, draws=1)
+        self._restore = jax.jit(make_restored(make_method(config), sampling))
 
     def score(
         self, params: PyTree, stopped: Callable[[], bool] = lambda: False

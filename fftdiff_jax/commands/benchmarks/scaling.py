@@ -74,7 +74,7 @@ def count_work(config: Config) -> Work:
     step: Any = make_train_step(config)
     shapes: Any = crops
     batch = Batch(shapes, shapes)  # shapes alone: nothing is computed
-    lowered = step.lower(state, batch, perceptual_network(config))
+    lowered = step.lower(state, batch, perceptual_network(config.diffusion))
     cost = lowered.cost_analysis()
     sizes = [leaf.size for leaf in jax.tree.leaves(state.params)]
     return Work(
@@ -106,7 +106,7 @@ def measure_step(config: Config, examples: int = _EXAMPLES, repeats: int = 5) ->
     side, size = config.data.crop_size, 2048
     rng = np.random.default_rng(0)
     clean, rainy = rng.integers(0, 256, (2, 1, examples, side, side, 3), np.uint8)
-    perceptual = perceptual_network(config)
+    perceptual = perceptual_network(config.diffusion)
     state = processes.on_own_devices(create_state(config))
     step: Any = make_train_step(config)
     product = jax.jit(jnp.matmul)

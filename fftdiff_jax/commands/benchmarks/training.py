@@ -27,7 +27,7 @@ class Training:
         self.train_step: TrainStep = make_train_step(config)
         self.state: TrainState = processes.on_own_devices(create_state(config))
         self.batch = random_batch(config)
-        self.perceptual: PyTree = perceptual_network(config)
+        self.perceptual: PyTree = perceptual_network(config.diffusion)
 
     def run(self, steps: int) -> Any:
         """Takes steps as the training loop does, without awaiting each; returns the last state."""
