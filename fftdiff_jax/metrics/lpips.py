@@ -71,7 +71,7 @@ class Block(NamedTuple):
 
 def blocks_of(shape: tuple[int, int]) -> list[tuple[Block, Block]]:
     """(rows, columns) of the blocks that a photo of this height and width is seen in."""
-    return list(itertools.product(*map(_blocks, shape)))
+    return list(itertools.product(_blocks(shape[0]), _blocks(shape[1])))
 
 
 def _blocks(length: int) -> list[Block]:

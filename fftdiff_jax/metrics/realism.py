@@ -34,7 +34,7 @@ RESAMPLES = 200  # of the bootstrap over photos
 class Features(NamedTuple):
     """What is kept of one photo's features of one block."""
 
-    count: Float[np.ndarray, ""]  # of places
+    size: Float[np.ndarray, ""]  # how many places it has
     total: Float[np.ndarray, " c"]  # their sum
     products: Float[np.ndarray, "c c"]  # the sum of their outer products
     places: Float[np.ndarray, "p c"]  # some of them
@@ -127,12 +127,12 @@ def intervals(
 def _gaussian(
     photos: Sequence[Features], weights: Float[np.ndarray, " n"]
 ) -> tuple[Float[np.ndarray, " c"], Float[np.ndarray, "c c"]]:
-    count, total, products = (
+    size, total, products = (
         sum(w * getattr(photo, name) for w, photo in zip(weights, photos, strict=True))
-        for name in ("count", "total", "products")
+        for name in ("size", "total", "products")
     )
-    mean = total / count
-    return mean, products / count - np.outer(mean, mean)
+    mean = total / size
+    return mean, products / size - np.outer(mean, mean)
 
 
 @functools.cache

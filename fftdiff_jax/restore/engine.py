@@ -23,6 +23,7 @@ from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.method import samplers
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.restore import tile_programs, tiling
+from fftdiff_jax.restore.tile_programs import Carry
 from fftdiff_jax.restore.tiling import Rows
 
 # Tiles that a device holds at a time. A CPU computes one no slower than several, and a batch of one
@@ -138,7 +139,7 @@ class Engine:
                     [tile.rainy for tile in tiles],
                     [np.asarray((draws[tile.layer], *tile.origin), np.int32) for tile in tiles],
                     [tile.first for tile in tiles],
-                    [tuple(np.split(carry, 2, axis=-1)) for carry in carries],
+                    [_unpacked(carry) for carry in carries],
                     everywhere=(jax.random.key(seed), times),
                 )
                 return _packed(found)
@@ -218,6 +219,10 @@ _PARTS: dict[str, tuple[Callable[..., Callable[..., Any]], int, int]] = {
 def _packed(photos: Sequence[np.ndarray]) -> np.ndarray:
     """Parts as channels of one array, to be blended together."""
     return np.concatenate(photos, axis=-1)
+
+
+def _unpacked(channels: np.ndarray) -> Any:
+    return Carry(*np.split(channels, 2, axis=-1))
 
 
 class _Tile(NamedTuple):

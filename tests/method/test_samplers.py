@@ -37,23 +37,14 @@ def exact_denoiser(schedule, target, mean=MEAN, std=STD):
 
 def sampled(denoise, noise, key, *, sampler, schedule, steps, time_power=1.0):
     """A whole draw of states: every step's estimate, stacked."""
-    times = samplers.later_steps(steps, time_power)
-    one = jnp.ones(())
-    first = denoise(schedule.sigma(one) * noise, one)
-    if steps == 1:
-        return jax.tree.map(lambda leaf: leaf[None], first)
-
-    def fresh(number):
-        return jax.random.normal(jax.random.fold_in(key, number), noise.shape)
-
-    start = jax.tree.map(lambda leaf: leaf[0], times)
-    carry = samplers.begin(sampler, schedule, first.clean, noise, start, fresh(0))
 
     def step(carry, times):
-        return samplers.advance(sampler, schedule, denoise, carry, times, fresh(times.number))
+        fresh = jax.random.normal(jax.random.fold_in(key, times.number), noise.shape)
+        return samplers.advance(sampler, schedule, denoise, carry, times, fresh)
 
-    _, later = samplers.sample(step, carry, times)
-    return jax.tree.map(lambda one, others: jnp.concatenate([one[None], others]), first, later)
+    carry = samplers.Carry(jnp.zeros_like(noise), noise)
+    _, path = samplers.sample(step, carry, samplers.step_times(steps, time_power))
+    return path
 
 
 def draw(sampler, schedule, target, steps, seed=0):
@@ -194,16 +185,20 @@ def test_sampled_estimates_draw_the_posterior_exactly_in_any_number_of_steps(
     assert draws.mean() == pytest.approx(MEAN, abs=5 * STD / np.sqrt(COUNT))
     assert draws.std() == pytest.approx(STD, rel=5 / np.sqrt(2 * COUNT) + 1e-3)
     # What is lost where the mean is kept at the last step is what the last z does not tell.
-    t = samplers.step_times(steps, 1.5)[-2]
+    t = samplers.step_times(steps, 1.5).now[-1]
     alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
     seen = alpha * STD**2 / np.sqrt((alpha * STD) ** 2 + sigma**2)
     assert np.std(np.asarray(path.output[-1])) == pytest.approx(seen, rel=0.01, abs=1e-4)
 
 
 def test_times_start_at_1_end_at_0_and_bend_towards_0():
-    np.testing.assert_allclose(samplers.step_times(4), [1, 0.75, 0.5, 0.25, 0], atol=1e-7)
-    bent = np.asarray(samplers.step_times(4, 2.0))
-    np.testing.assert_allclose(bent, [1, 0.5625, 0.25, 0.0625, 0], atol=1e-7)
+    times = samplers.step_times(4)
+    np.testing.assert_array_equal(times.number, [0, 1, 2, 3])
+    np.testing.assert_allclose(times.before, [1, 1, 0.75, 0.5], atol=1e-6)
+    np.testing.assert_allclose(times.now, [1, 0.75, 0.5, 0.25], atol=1e-6)
+    np.testing.assert_allclose(times.after, [0.75, 0.5, 0.25, 0], atol=1e-6)
+    bent = samplers.step_times(4, 2.0)
+    np.testing.assert_allclose(bent.now, [1, 0.5625, 0.25, 0.0625], atol=1e-7)
 
 
 def test_ddim_with_eta_1_and_ddpm_agree():
@@ -260,16 +255,8 @@ def test_a_certain_posterior_is_hit_exactly(sampler, steps):
     np.testing.assert_allclose(path.clean[-1], MEAN, atol=1e-6)
 
 
-def test_every_step_is_numbered_and_knows_its_times():
-    times = samplers.later_steps(4)
-    np.testing.assert_array_equal(times.number, [1, 2, 3])
-    np.testing.assert_allclose(times.before, [1, 0.75, 0.5], atol=1e-6)
-    np.testing.assert_allclose(times.now, [0.75, 0.5, 0.25], atol=1e-6)
-    np.testing.assert_allclose(times.after, [0.5, 0.25, 0], atol=1e-6)
-
-
 def test_one_program_for_all_steps():
-    """The denoiser is traced for the first estimate and for all later ones together."""
+    """The denoiser is traced once, for all steps together."""
     traces = []
 
     def denoise(noisy, t):
@@ -286,7 +273,7 @@ def test_one_program_for_all_steps():
             steps=50,
         ).clean[-1]
     )(jnp.ones(3))
-    assert len(traces) == 2
+    assert len(traces) == 1
 
 
 @pytest.mark.parametrize(
@@ -313,4 +300,4 @@ def test_every_choice_of_the_configuration_is_in_the_registry():
 
 def test_bad_arguments_are_refused_in_one_line():
     with pytest.raises(UserError, match="at least 1"):
-        samplers.later_steps(0)
+        samplers.step_times(0)
