@@ -35,20 +35,13 @@ from jaxtyping import Array, Float
 from fftdiff_jax.method import diffusion, spectra
 from fftdiff_jax.method.noises import Latent
 from fftdiff_jax.method.representations import Representation
-from fftdiff_jax.method.unet import Output, UNet, level_features
+from fftdiff_jax.method.unet import UNet, level_features
 
 # v: about 4 dB below the variance of the rain itself, which noise is as strong as.
 ERROR_VARIANCE = 0.1
 # What a latent's pixels are multiplied by as one of the network's pictures: photos have a standard
 # deviation of about a quarter.
 LATENT_STD = 0.1
-
-
-class First(NamedTuple):
-    """The first estimate of photos."""
-
-    photo: Float[Array, "b h w 3"]  # not clipped
-    std: Float[Array, "b h w 1"]  # of its error, root mean square over R, G, B
 
 
 class FirstEstimate(nn.Module):
@@ -60,8 +53,10 @@ class FirstEstimate(nn.Module):
 
     unet: UNet
 
-    def __call__(self, rainy: Float[Array, "b h w 3"], mirror: bool = False) -> First:
-        """Estimates the clean photo.
+    def __call__(
+        self, rainy: Float[Array, "b h w 3"], mirror: bool = False
+    ) -> Float[Array, "b h w 3"]:
+        """Estimates the clean photo, not clipped.
 
         Args:
           rainy: y, in [0, 1].
@@ -69,12 +64,10 @@ class FirstEstimate(nn.Module):
             outputs counts, in twice the time (self-ensemble: Timofte, Rothe and Van Gool 2016).
         """
         seen = rainy - 0.5
-        outputs = [self.unet(seen)]
+        picture: Float[Array, "b h w 3"] = self.unet(seen)
         if mirror:
-            mirrored: Output = self.unet(seen[:, :, ::-1])
-            outputs.append(Output(*(part[:, :, ::-1] for part in mirrored)))
-        picture, log_std = (sum(parts) / len(outputs) for parts in zip(*outputs, strict=True))
-        return First(rainy + picture, jnp.exp(log_std))
+            picture = (picture + self.unet(seen[:, :, ::-1])[:, :, ::-1]) / 2
+        return rainy + picture
 
 
 class Prediction(NamedTuple):
@@ -126,11 +119,11 @@ class ImageConsistent(nn.Module):
         guess = first + gain * innovation
         pictures = jnp.concatenate([guess, rainy, first], axis=-1) - 0.5  # centred on 0
         level = level_features(diffusion.log_snr(self.schedule, t))
-        output: Output = self.unet(
+        picture: Float[Array, "b h w 3"] = self.unet(
             jnp.concatenate([pictures, LATENT_STD * latent.pixels], axis=-1),
             jnp.concatenate([level, alpha[:, 0, 0], latent.numbers], axis=-1),
         )
-        photo = guess + output.picture
+        photo = guess + picture
         return Prediction(self.representation.encode(photo, rainy), photo, photo)
 
 
@@ -156,7 +149,9 @@ class Direct(nn.Module):
         alpha = self.schedule.alpha(t)[:, None, None, None]
         sigma = self.schedule.sigma(t)[:, None, None, None]
         pictures = jnp.concatenate([noisy, spectra.condition(rainy)], axis=-1)
-        output: Output = self.unet(pictures, level_features(diffusion.log_snr(self.schedule, t)))
-        state = diffusion.to_clean(output.picture, noisy, alpha, sigma, self.target)
+        output: Float[Array, "b h w 6"] = self.unet(
+            pictures, level_features(diffusion.log_snr(self.schedule, t))
+        )
+        state = diffusion.to_clean(output, noisy, alpha, sigma, self.target)
         photo = self.representation.decode(state, rainy)
-        return Prediction(state, photo, output.picture)
+        return Prediction(state, photo, output)

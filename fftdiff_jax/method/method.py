@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.method import diffusion, spectra
-from fftdiff_jax.method.denoiser import Direct, First, FirstEstimate, ImageConsistent, Prediction
+from fftdiff_jax.method.denoiser import Direct, FirstEstimate, ImageConsistent, Prediction
 from fftdiff_jax.method.noises import LATENT_NUMBERS, NOISES, Latent, Noise
 from fftdiff_jax.method.representations import Representation, make_representation
 from fftdiff_jax.method.unet import UNet
@@ -40,10 +40,10 @@ class Method:
 
     def estimate(
         self, params: PyTree, rainy: Float[Array, "b h w 3"], mirror: bool = False
-    ) -> First:
+    ) -> Float[Array, "b h w 3"]:
         """The first estimate; see `FirstEstimate`."""
         assert self.first is not None
-        return typing.cast(First, self.first.apply({"params": params["first"]}, rainy, mirror))
+        return typing.cast(Array, self.first.apply({"params": params["first"]}, rainy, mirror))
 
     def predict(
         self,
@@ -94,7 +94,7 @@ def make_method(config: Config) -> Method:
     noise = NOISES[config.diffusion.noise]
     model = config.model
 
-    def unet(channels: int, tells_error: bool = False) -> UNet:
+    def unet(channels: int) -> UNet:
         return UNet(
             channels=channels,
             fold=model.fold,
@@ -102,7 +102,6 @@ def make_method(config: Config) -> Method:
             blocks=model.blocks,
             blocks_up=model.blocks_up,
             block=model.block,
-            tells_error=tells_error,
             dtype=jnp.dtype(model.dtype),
         )
 
@@ -113,5 +112,5 @@ def make_method(config: Config) -> Method:
     denoiser = None
     if config.diffusion.draw_share > 0:
         denoiser = ImageConsistent(representation, schedule, unet(3))
-    first = FirstEstimate(unet(3, tells_error=True))
+    first = FirstEstimate(unet(3))
     return Method(representation, schedule, noise, first, denoiser)

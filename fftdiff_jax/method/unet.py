@@ -14,14 +14,11 @@ training is a sixth cheaper on a CPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-INITIAL_LOG_STD = -3.0  # log of about what a first clean estimate is wrong by
 MODULATION_STD = 0.02  # of the kernels that modulate, at first
 
 
@@ -82,18 +79,8 @@ class ResidualBlock(nn.Module):
         return skip + y
 
 
-class Output(NamedTuple):
-    """A network's output: a picture, and how wrong it may be."""
-
-    picture: Float[Array, "b h w d"]
-    log_std: Float[Array, "b h w 1"]  # of the picture's error, at every pixel
-
-
 class UNet(nn.Module):
     """A UNet over any number of input channels (Ronneberger et al. 2015; Ho et al. 2020).
-
-    Its own error is read off the features without a gradient into them: the picture is as good as
-    it would be alone.
 
     Attributes:
       channels: of the output.
@@ -102,7 +89,6 @@ class UNet(nn.Module):
       blocks: residual blocks at each resolution on the way down.
       blocks_up: the same on the way up, without the coarsest; empty: as many as down.
       block: "normed" or "plain".
-      tells_error: it says how wrong its picture may be; else `Output.log_std` is 0.
       dtype: of the convolutions; parameters and output stay float32.
     """
 
@@ -112,13 +98,12 @@ class UNet(nn.Module):
     blocks: Sequence[int] = (1, 2, 2)
     blocks_up: Sequence[int] = ()
     block: str = "normed"
-    tells_error: bool = False
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "b h w c"], condition: Float[Array, "b n"] | None = None
-    ) -> Output:
+    ) -> Float[Array, "b h w d"]:
         """Any h and w: the picture is mirrored out to a multiple of `self.stride` and cut back.
 
         Args:
@@ -156,24 +141,14 @@ class UNet(nn.Module):
         if not plain:
             h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
 
-        def exit_layer(name: str, channels: int, h: Float[Array, "b h2 w2 c"]) -> Array:
-            h = nn.Conv(
-                channels * self.fold**2,
-                (3, 3),
-                kernel_init=nn.initializers.zeros,
-                dtype=self.dtype,
-                name=name,
-            )(h)
-            return depth_to_space(h.astype(jnp.float32), self.fold)[:, :height, :width]
-
-        log_std = jnp.zeros((*x.shape[:1], height, width, 1))
-        if self.tells_error:
-            # A layer of its own: what the picture is made of says little of how wrong it is.
-            doubts = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="error_in")(
-                jax.lax.stop_gradient(h)
-            )
-            log_std = exit_layer("error", 1, nn.silu(doubts)) + INITIAL_LOG_STD
-        return Output(exit_layer("exit", self.channels, h), log_std)
+        h = nn.Conv(
+            self.channels * self.fold**2,
+            (3, 3),
+            kernel_init=nn.initializers.zeros,
+            dtype=self.dtype,
+            name="exit",
+        )(h)
+        return depth_to_space(h.astype(jnp.float32), self.fold)[:, :height, :width]
 
     @property
     def stride(self) -> int:

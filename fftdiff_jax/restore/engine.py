@@ -31,8 +31,7 @@ from fftdiff_jax.restore.tiling import Rows
 TILES_AT_ONCE = {"cpu": 1}
 TILES_AT_ONCE_ELSEWHERE = 8
 
-# What is blended of a first estimate (photo, std) and of a carry (estimate, noise).
-FIRST_CHANNELS, CARRY_CHANNELS = 4, 6
+CARRY_CHANNELS = 6  # of what is blended between two steps: estimate and noise
 
 
 class Strip(NamedTuple):
@@ -40,7 +39,6 @@ class Strip(NamedTuple):
 
     top: int
     first: Float[np.ndarray, "r w 3"] | None  # the first estimate, where the method has one
-    std: Float[np.ndarray, "r w"] | None  # of its error, as the network expects it
     draws: Float[np.ndarray, "n r w 3"]
 
     @property
@@ -65,8 +63,7 @@ class Strip(NamedTuple):
             return np.clip(photo[..., :rows, :columns, :], 0.0, 1.0)
 
         first = None if self.first is None else inner(self.first)
-        std = None if self.std is None else self.std[:rows, :columns]
-        return Strip(self.top, first, std, inner(self.draws))
+        return Strip(self.top, first, inner(self.draws))
 
 
 class Engine:
@@ -114,14 +111,14 @@ class Engine:
         """The first estimate and all draws, the tiles of a photo blended after every step."""
         first_program = self._program("first", 1)
 
-        def first(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 4"]:
-            return _packed(self._run(first_program, [tile.rainy for tile in tiles]))
+        def first(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 3"]:
+            return self._run(first_program, [tile.rainy for tile in tiles])
 
-        rows = _Pass(plan, photo, 1, FIRST_CHANNELS).rows(first, self._at_once)
+        rows = _Pass(plan, photo, 1, 3).rows(first, self._at_once)
         *firsts, centres = tiling.shared(rows, steps + 1 if draws else 1)
         if not draws:
             for top, some in centres:
-                yield Strip(top, some[0, ..., :3], some[0, ..., 3], some[:0, ..., :3])
+                yield Strip(top, some[0], some[:0])
             return
         step_program = self._program("step", 1)
         carry: Rows | None = None
@@ -150,8 +147,7 @@ class Engine:
         assert carry is not None
         realism = self._sampling.realism
         for (top, some), (_, centre) in zip(carry, centres, strict=True):
-            estimate = centre[0, ..., :3]
-            yield Strip(top, estimate, centre[0, ..., 3], estimate + realism * (some - estimate))
+            yield Strip(top, centre[0], centre[0] + realism * (some - centre[0]))
 
     def _whole_draws(
         self,
@@ -170,7 +166,7 @@ class Engine:
             return self._run(program, rainy, origins, everywhere=(jax.random.key(seed),))
 
         for top, some in _Pass(plan, photo, len(draws), 3).rows(draw, self._at_once):
-            yield Strip(top, None, None, some)
+            yield Strip(top, None, some)
 
     @property
     def _at_once(self) -> int:
@@ -276,7 +272,7 @@ class _Pass:
                             rainy[:, columns],
                             layer,
                             (top, left),
-                            None if seen is None else seen[0][:, columns, :3],
+                            None if seen is None else seen[0][:, columns],
                             None if carried is None else carried[layer][:, columns],
                         )
                     )

@@ -21,7 +21,6 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.method import noises, samplers, spectra
-from fftdiff_jax.method.denoiser import First
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.method.samplers import StepTimes
 
@@ -43,7 +42,7 @@ class Trajectory(NamedTuple):
 
 def make_first(
     method: Method, sampling: SamplingConfig
-) -> Callable[[PyTree, Float[Array, "b h w 3"]], First]:
+) -> Callable[[PyTree, Float[Array, "b h w 3"]], Float[Array, "b h w 3"]]:
     """A function (params, rainy) -> the first estimate, for methods that have one."""
     return lambda params, rainy: method.estimate(params, rainy, sampling.mirror)
 
@@ -94,7 +93,7 @@ def make_restored(method: Method, sampling: SamplingConfig) -> Draw:
     if sampling.draws > 0 or method.first is None:
         return make_draw(method, sampling)
     first = make_first(method, sampling)
-    return lambda params, rainy, *_: jnp.clip(first(params, rainy).photo, 0.0, 1.0)
+    return lambda params, rainy, *_: jnp.clip(first(params, rainy), 0.0, 1.0)
 
 
 def make_trajectory(
@@ -113,7 +112,7 @@ def make_trajectory(
     ) -> Trajectory:
         first = rainy
         if method.first is not None:
-            first = method.estimate(params, rainy, sampling.mirror).photo
+            first = method.estimate(params, rainy, sampling.mirror)
         nothing = jnp.zeros((*rainy.shape[:-1], 3 if photos else spectra.CHANNELS))
         carry = (Carry if photos else samplers.Carry)(nothing, nothing)
         _, seen = samplers.sample(

@@ -6,20 +6,16 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Inexact, PyTree
 
 from fftdiff_jax.config import DiffusionConfig
 from fftdiff_jax.method import diffusion, spectra
-from fftdiff_jax.method.denoiser import Direct, First, Prediction
+from fftdiff_jax.method.denoiser import Direct, Prediction
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.examples import Noised
 
-# Weight of how well the network describes its own error. No gradient of it reaches anything else,
-# and AdamW does not care; small, so that it does not use up the limit on the gradient norm.
-ERROR_WEIGHT = 0.01
 # Where L1 is rounded off, a fortieth of a grey level. At a sharp kink the sign of an error of the
 # size of rounding decides on a whole gradient, and runs on other devices part company.
 L1_ROUNDING = 1e-4
@@ -28,11 +24,13 @@ PATCHES = ((1.0, 1), (1.0, 4), (1.0, 16))
 DRAW_PERCEPTUAL = (
     0.5  # of the weight of LPIPS in the first estimate's loss: for each of two samples
 )
-LEAST_STD = 1 / 512  # half a step of 8 bits: no truth is known better
 
 
 def first_loss(
-    config: DiffusionConfig, first: First, clean: Float[Array, "b h w 3"], perceptual: PyTree
+    config: DiffusionConfig,
+    photo: Float[Array, "b h w 3"],
+    clean: Float[Array, "b h w 3"],
+    perceptual: PyTree,
 ) -> Float[Array, " b"]:
     """The loss of the first estimate, which is the best single photo.
 
@@ -41,35 +39,25 @@ def first_loss(
 
     Args:
       config: the weights of the terms.
-      first: the estimate.
+      photo: the estimate.
       clean: the photo that it should be, in [0, 1].
       perceptual: weights of LPIPS; None: without this term.
     """
-    error = first.photo - clean
+    error = photo - clean
     loss = jnp.mean(rounded_l1(error), axis=(1, 2, 3))
     if config.spectrum_weight > 0:
         spectrum = spectra.to_spectrum(error)
         size = rounded_l1(spectrum.real) + rounded_l1(spectrum.imag)
         loss += config.spectrum_weight * jnp.mean(size, axis=(1, 2, 3))
     if perceptual is not None:
-        loss += config.perceptual_weight * lpips.perceptual_distance(perceptual, first.photo, clean)
-    return loss + ERROR_WEIGHT * std_loss(jax.lax.stop_gradient(error), first.std)
+        loss += config.perceptual_weight * lpips.perceptual_distance(perceptual, photo, clean)
+    return loss
 
 
 def rounded_l1(error: Inexact[Array, "*d"]) -> Float[Array, "*d"]:
     """|error| beyond `L1_ROUNDING`, smooth at 0 (Charbonnier et al. 1994; Lai et al. 2017)."""
     square = jnp.square(error.real) + jnp.square(error.imag)
     return jnp.sqrt(square + L1_ROUNDING**2) - L1_ROUNDING
-
-
-def std_loss(error: Float[Array, "b h w 3"], std: Float[Array, "b h w 1"]) -> Float[Array, " b"]:
-    """Negative log-likelihood of an error under a Gaussian of this std, but for a constant.
-
-    Nix and Weigend 1994, eq. 4, for the mean square over R, G and B.
-    """
-    square = jnp.mean(jnp.square(error), axis=-1, keepdims=True)
-    variance = jnp.square(std) + LEAST_STD**2
-    return 0.5 * jnp.mean(jnp.log(variance) + square / variance, axis=(1, 2, 3))
 
 
 def draw_loss(

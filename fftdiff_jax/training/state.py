@@ -17,7 +17,7 @@ from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.weights import require_same_tree
 from fftdiff_jax.training.muon import scale_by_muon
 
-_OUTER_LAYERS = {"entry", "exit", "error_in", "error"}
+_OUTER_LAYERS = {"entry", "exit"}
 
 
 class TrainState(flax.struct.PyTreeNode):

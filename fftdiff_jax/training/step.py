@@ -101,7 +101,7 @@ def batch_loss(
     drawn = drawn_examples(diffusion.draw_share, devices, count)
     if drawn.total > 0:
         some, counts, order = (jnp.asarray(table)[device] for table in drawn)
-        x, y, e = clean[some], rainy[some], jax.lax.stop_gradient(first.photo)[some]
+        x, y, e = clean[some], rainy[some], jax.lax.stop_gradient(first)[some]
         t = spread_times(time_key, order, drawn.total, at_one=AT_ONE)
         noisy = noise_examples(method, x, y, keys[some], t).noisy
 
