@@ -29,7 +29,7 @@ _OUTPUT = shared.define_output("a JSON file; parts that it holds stay as they ar
 _REPEATS = flags.DEFINE_integer("repeats", 7, "timed runs of everything", lower_bound=1)
 _SIZES = flags.DEFINE_list("sizes", None, "photos to restore, as HEIGHTxWIDTH")
 _STEPS = flags.DEFINE_list("steps", ["1", "4"], "sample: network evaluations a draw")
-_DRAWS = flags.DEFINE_list("draws", ["1", "8"], "sample: draws a photo")
+_DRAWS = flags.DEFINE_list("draws", ["0", "1", "8"], "sample: draws a photo; 0: the best photo")
 _MANIFEST = flags.DEFINE_string(
     "manifest", None, "data: a CSV of pairs; by default pairs made from scikit-image's photos"
 )
@@ -48,7 +48,7 @@ def main(words: list[str], overrides: list[str]) -> int:
         repeats=2 if _QUICK.value else _REPEATS.value,
         sizes=plan.parse_sizes(_SIZES.value, _QUICK.value),
         steps=plan.parse_counts("steps", _STEPS.value),
-        draws=plan.parse_counts("draws", _DRAWS.value),
+        draws=plan.parse_counts("draws", _DRAWS.value, least=0),
         manifest=_MANIFEST.value,
         quick=_QUICK.value,
     )

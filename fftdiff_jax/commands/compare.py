@@ -67,6 +67,8 @@ def main(overrides: list[str]) -> int:
     output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
     results = output / "results.json"
     rows = json.loads(results.read_text()) if results.exists() else []
+    if not all(key in row for row in rows for key in _KEY):
+        raise UserError(f"{results}: written by another version; choose another --output")
     if not _REDRAW.value:
         seeds = [int(number) for number in _numbers("seeds", _SEEDS.value, least=0)]
         _ways(None)  # refuses what is no number before anything is trained

@@ -72,7 +72,7 @@ def main() -> int:
     changes = {name: value for name, value in asked.items() if value is not None}
     models = [Model.of(opener(), **changes) for opener in openers]
     settings = EvaluationSettings(
-        draws=_DRAWS.value,
+        draws=shared.draws_asked(_DRAWS.value, _STEPS.value or None, _REALISM.value),
         limit=_LIMIT.value,
         seed=_SEED.value,
         lpips_nets=tuple(_LPIPS_NETS.value) if _LPIPS.value else (),

@@ -87,6 +87,9 @@ def main(words: list[str]) -> int:
         restorer = restorer.with_sampling(mirror=_MIRROR.value)
     if _REALISM.value is not None:
         restorer = restorer.with_sampling(realism=_REALISM.value)
+    draws = _DRAWS.value
+    if not _UNCERTAINTY.value:  # which has a number of its own
+        draws = shared.draws_asked(draws, _STEPS.value, _REALISM.value)
     refused = []
     done = 0
     bar = tqdm(
@@ -100,7 +103,7 @@ def main(words: list[str]) -> int:
             reason = folders.restore(
                 restorer,
                 job,
-                draws=_draws(),
+                draws=draws,
                 steps=_STEPS.value,
                 seed=_SEED.value,
                 spread=_UNCERTAINTY.value,
@@ -118,12 +121,6 @@ def main(words: list[str]) -> int:
     for reason in refused:
         print(f"not restored: {reason}")
     return 1 if refused else 0
-
-
-def _draws() -> int | None:
-    """What --draws says; a flag that is about draws asks for one."""
-    about_draws = _STEPS.value is not None or _REALISM.value is not None
-    return 1 if _DRAWS.value is None and about_draws and not _UNCERTAINTY.value else _DRAWS.value
 
 
 def _plan(patterns: list[str], output: Path) -> list[folders.Job]:

@@ -70,6 +70,12 @@ def define_realism() -> flags.FlagHolder[float | None]:
     )
 
 
+def draws_asked(draws: int | None, *about_draws: object) -> int | None:
+    """What --draws says; a flag that is about draws asks for one where it is left out."""
+    asked = any(value is not None for value in about_draws)
+    return 1 if draws is None and asked else draws
+
+
 def this_python() -> str:
     """How to call this Python again from here: the environment may not be activated."""
     here = Path(sys.executable)

@@ -132,10 +132,10 @@ def _comparison(sections: Sequence[Section]) -> dict[str, Any]:
 
 def _section(section: Section) -> dict[str, Any]:
     steps, draws = section.summary["steps"], section.summary["draws"]
+    drawn = f"{steps} step{'s' * (steps != 1)}, {draws} draw{'s' * (draws != 1)}"
     heads, rows = _photo_table(section.results)
     return {
-        "label": f"{section.name}: {steps} step{'s' * (steps != 1)}, "
-        f"{draws} draw{'s' * (draws != 1)}",
+        "label": f"{section.name}: {drawn if draws else 'best photo'}",
         "tiles": _tiles(section.summary),
         "photos": [_photo(shown) for shown in section.shown],
         "charts": _charts(section),

@@ -115,7 +115,8 @@ def perception_distortion(
         members = sorted(members, key=lambda point: point["steps"])
         colour = style.LINES[names.index(name) % len(style.LINES)]
         marker = style.MARKERS[counts.index(draws) % len(style.MARKERS)]
-        label = f"{name}, {draws} draw{'s' if draws > 1 else ''}"
+        drawn = f"{draws} draw{'s' * (draws > 1)}" if draws else "best photo"
+        label = f"{name}, {drawn}"
         across = [point["lpips"] for point in members]
         up = [point["psnr_y"] for point in members]
         ax.plot(across, up, color=colour, marker=marker, ms=6, lw=1, label=label)

@@ -47,7 +47,7 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
     columns = [column for column in COLUMNS if column[0] in known]
     lines = [" | ".join([*head, *(title for _, title, _ in columns)])]
     lines.append(" | ".join(["---"] * (len(head) + len(columns))))
-    for (recipe, steps, scale, draws), group in groups.items():
+    for (recipe, steps, realism, draws), group in groups.items():
         # In equal minutes every seed has as many as its machine managed.
         trained = [row["training_steps"] for row in group]
         trained = trained if len(set(trained)) > 1 else trained[:1]
@@ -56,7 +56,7 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
             str(len({row["seed"] for row in group})),
             "" if recipe == "rainy" else _mean_and_spread(trained, ".0f"),
             str(steps or ""),
-            f"{scale:g}" if steps > 1 else "",
+            f"{realism:g}" if draws else "",
             str(draws),
         ]
         for name, _, form in columns:
@@ -69,8 +69,8 @@ def comparison_table(rows: Sequence[dict[str, Any]]) -> str:
 def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     """PSNR and perceptual distance against steps, and against each other; a colour a recipe.
 
-    Dashed lines of a recipe's colour have less noise than draws have; the rainy photos' own scores
-    stand in the legend.
+    A star is the first estimate; dashed lines are draws that stay nearer to it. The rainy photos'
+    own scores stand in the legend.
     """
     figure = Figure(figsize=(11, 3.6), layout="constrained")
     against_steps, perceptual, trade = figure.subplots(1, 3)
@@ -79,16 +79,16 @@ def comparison_figure(rows: Sequence[dict[str, Any]]) -> Figure:
     counts = sorted({steps for _, steps, *_ in groups if steps > 0})
     for i, recipe in enumerate(recipes):
         colour = COLOURS[i % len(COLOURS)]
-        scales = sorted({key[2] for key in groups if key[0] == recipe and key[1] > 1} or {1.0})
-        for scale in scales:
-            # One step sees no noise, and is where every curve begins.
-            mine = {
-                key: group
-                for key, group in sorted(groups.items(), key=lambda item: item[0][1])
-                if key[0] == recipe and (key[2] == scale or key[1] == 1)
-            }
-            mark = MARKS[i // len(COLOURS) % len(MARKS)] + ("-" if scale == 1 else "--")
-            label = recipe if scale == 1 else f"{recipe}, noise {scale:g}"
+        curves: dict[float, dict[tuple, list[dict[str, Any]]]] = {}
+        for key, group in sorted(groups.items()):
+            if key[0] == recipe:
+                realism = key[2] if key[3] else 0.0  # where every draw is the first estimate
+                curves.setdefault(realism, {})[key] = group
+        for realism, mine in sorted(curves.items()):
+            mark = MARKS[i // len(COLOURS) % len(MARKS)] + ("-" if realism == 1 else "--")
+            label = f"{recipe}, draws" if realism == 1 else f"{recipe}, realism {realism:g}"
+            if realism == 0:
+                mark, label = "*", recipe
             steps = [key[1] for key in mine]
             psnr, distance = (
                 [statistics.fmean(row[name] for row in group) for group in mine.values()]

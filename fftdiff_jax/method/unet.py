@@ -14,6 +14,7 @@ training is a sixth cheaper on a CPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp

@@ -217,7 +217,7 @@ def _packed(photos: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(photos, axis=-1)
 
 
-def _unpacked(channels: np.ndarray) -> Any:
+def _unpacked(channels: np.ndarray) -> Carry:
     return Carry(*np.split(channels, 2, axis=-1))
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from fftdiff_jax.config import SamplingConfig
@@ -28,8 +29,8 @@ from fftdiff_jax.method.samplers import StepTimes
 class Carry(NamedTuple):
     """A draw between two steps, as photos."""
 
-    estimate: Float[Array, "b h w 3"]
-    noise: Float[Array, "b h w 3"]
+    estimate: Float[Array | np.ndarray, "b h w 3"]
+    noise: Float[Array | np.ndarray, "b h w 3"]
 
 
 class Trajectory(NamedTuple):

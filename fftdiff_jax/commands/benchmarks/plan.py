@@ -66,11 +66,11 @@ def parse_sizes(words: Sequence[str] | None, quick: bool) -> tuple[tuple[int, in
     return tuple(sizes)
 
 
-def parse_counts(name: str, words: Sequence[str]) -> tuple[int, ...]:
-    """Whole numbers of at least 1; `UserError` for anything else."""
+def parse_counts(name: str, words: Sequence[str], least: int = 1) -> tuple[int, ...]:
+    """Whole numbers of at least `least`; `UserError` for anything else."""
     for word in words:
-        if not word.isdigit() or int(word) < 1:
-            raise UserError(f"--{name}: {word!r} is not a whole number of at least 1")
+        if not word.isdigit() or int(word) < least:
+            raise UserError(f"--{name}: {word!r} is not a whole number of at least {least}")
     return tuple(int(word) for word in words)
 
 
@@ -115,6 +115,8 @@ def _sample(settings: Settings) -> Row:
     for height, width in settings.sizes:
         for steps in settings.steps:
             for draws in settings.draws:
+                if draws == 0 and steps != settings.steps[0]:
+                    continue  # the best photo takes no steps
                 answer = in_fresh_process(
                     "sample",
                     settings.config,
@@ -155,7 +157,7 @@ def _growth(settings: Settings) -> Row:
         train("width", _changed(config, widths=widths), widths=list(widths))
     for height, width in MEGAPIXELS[: 2 if quick else None]:
         answer = in_fresh_process(
-            "sample", config, height=height, width=width, steps=1, draws=1, repeats=repeats
+            "sample", config, height=height, width=width, steps=1, draws=0, repeats=repeats
         )
         tables["photo"].append(answer["result"])
     return {**answer, "result": tables}

@@ -86,13 +86,14 @@ def _startup(found: Row) -> str:
 
 
 def _sample(rows: list[Row]) -> str:
-    heads = ["photo", "megapixels", "steps", "draws", "s a photo", "s a megapixel and step", "peak"]
+    heads = ["photo", "megapixels", "steps", "draws", "s a photo", "s a megapixel and look", "peak"]
     return _table(heads, [_photo(row) for row in rows])
 
 
 def _photo(row: Row) -> list[str]:
     megapixels = row["megapixels"]
-    each = row["seconds"] / megapixels / row["steps"] / row["draws"]
+    # The network looks at a photo once, and then in every step of every draw.
+    each = row["seconds"] / megapixels / (1 + row["steps"] * row["draws"])
     return [
         f"{row['height']}x{row['width']}",
         f"{megapixels:.2f}",
