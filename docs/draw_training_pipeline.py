@@ -30,6 +30,7 @@ from fftdiff_jax.figures import style
 from fftdiff_jax.files import replacing
 from fftdiff_jax.method import spectra
 from fftdiff_jax.method.method import make_method
+from fftdiff_jax.method.noises import LATENT_NUMBERS, Latent
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.pixels import centre_crop
 from fftdiff_jax.restore import tiling
@@ -49,10 +50,12 @@ def shapes(config: Config) -> dict[str, str]:
     spectrum = jax.eval_shape(spectra.to_spectrum, photo)
     state = jax.eval_shape(method.representation.encode, photo, photo)
     times = jax.ShapeDtypeStruct((batch,), jnp.float32)
-    std = jax.ShapeDtypeStruct((batch, side, side, 1), jnp.float32)
-    arguments = (state, photo, times, photo, std)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    variables = jax.eval_shape(denoiser.init, key, *arguments)
+    numbers = jax.ShapeDtypeStruct((batch, LATENT_NUMBERS), jnp.float32)
+    arguments: tuple[Any, ...] = (state, photo, times)
+    if method.first is not None:
+        arguments += (photo, Latent(numbers, photo))
+    params = method.abstract_params()
+    variables = {"params": params["denoiser"]}
 
     def apply(variables: Any, *inputs: Any) -> Any:
         return denoiser.apply(variables, *inputs, capture_intermediates=True, mutable=True)
@@ -65,9 +68,9 @@ def shapes(config: Config) -> dict[str, str]:
         "state": state.shape,
         "entry": (*photo.shape[:3], variables["params"]["unet"]["entry"]["kernel"].shape[2]),
         "estimate": prediction.photo.shape,
-        "std": prediction.log_std.shape,
+        "latent": numbers.shape,
         "clean state": prediction.state.shape,
-        "unet": inner["unet/__call__"][0].picture.shape,
+        "unet": inner["unet/__call__"][0].shape,
     }
     # What enters the first convolution is folded; seen before, it has fold^2 times less channels.
     fold = config.model.fold
@@ -75,7 +78,8 @@ def shapes(config: Config) -> dict[str, str]:
     for i, count in enumerate(config.model.blocks):
         found[f"resolution {i}"] = inner[f"unet/down_{i}_{count - 1}/__call__"][0].shape
     text = {name: "\u00d7".join(map(str, shape)) for name, shape in found.items()}
-    return {**text, "parameters": f"{count_parameters(variables['params']):,}"}
+    counts = [f"{name} {count_parameters(tree):,}" for name, tree in params.items()]
+    return {**text, "parameters": ", ".join(counts)}
 
 
 def draw(config: Config, restored: np.ndarray) -> Figure:
@@ -120,19 +124,24 @@ def _training(
 
 
 def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> None:
-    note = f"{config.model.prediction.replace('_', '-')}, {sizes['parameters']} parameters"
+    note = f"{config.model.prediction.replace('_', '-')}; parameters: {sizes['parameters']}"
     _band(ax, 2.82, 2.8, DENOISER, "Denoiser", note)
-    remembers = config.model.self_conditioning
-    given = "z$_t$\nt, y" + ("\ne, s" if remembers else "")
+    samples = config.model.prediction == "image_consistent"
+    given = "z$_t$\nt, y" + ("\ne, n" if samples else "")
     ax.text(0.5, 4.35, given, fontsize=9, ha="center", va="center")
-    names = "y rainy photo" + ("; e first estimate, s its std; b guess" if remembers else "")
+    names = "y rainy photo"
+    if samples:
+        names += (
+            f"; e first estimate, of a network like this one, from y alone; n latent: "
+            f"{sizes['latent']} and white pixels; b guess"
+        )
     ax.text(0.28, 2.92, names, fontsize=7)
     _arrow(ax, (0.68, 4.35), (1.35, 4.35), "decode")
     _picture(ax, 1.45, 3.75, decoded, "what it decodes to", 1.15)
-    if remembers:
-        gain = "b = e + gain \u00d7 (what it shows beyond e)\nthe gain is large where s is"
+    if samples:
+        gain = "b = e + gain \u00d7 (what it shows beyond e)"
         ax.text(2.02, 3.32, gain, fontsize=7, ha="center")
-    seen = "b, y" + (", e" if remembers else "")
+    seen = "b, y, e, n" if samples else "z$_t$, Y"
     ax.text(2.02, 3.14, f"{seen}:  {sizes['entry']}", ha="center", **MONO)
     _arrow(ax, (2.7, 4.35), (3.3, 4.35))
     count = len(config.model.widths)
@@ -150,7 +159,6 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
     _arrow(ax, (end, 4.35), (end + 0.55, 4.35), "+ b")
     _block(ax, end + 0.65, 3.95, 1.0, 0.8, "clean photo", "white")
     ax.text(end + 1.15, 3.76, sizes["estimate"], ha="center", **MONO)
-    ax.text(end + 1.15, 3.6, f"std s {sizes['std']}", ha="center", **MONO)
     _arrow(ax, (end + 1.7, 4.35), (end + 2.3, 4.35), "encode")
     _block(ax, end + 2.38, 3.95, 1.0, 0.8, "clean state", "white")
     ax.text(end + 2.88, 3.76, sizes["clean state"], ha="center", **MONO)
@@ -158,15 +166,13 @@ def _denoiser(ax: Axes, config: Config, sizes: dict[str, str], decoded: Any) -> 
              f"{_number(config.diffusion.perceptual_weight)} LPIPS"]  # fmt: skip
     weights = (config.diffusion.spectrum_weight, config.diffusion.perceptual_weight)
     used = [term for term, weight in zip(terms, weights, strict=True) if weight]
-    loss = " + ".join(["L1 of photos", *used])
+    loss = "e: " + " + ".join(["L1 of photos", *used])
     ax.text(end + 0.55, 5.3, "training:", fontsize=8, style="italic", color=style.RAINY)
     if config.diffusion.draw_share > 0:
-        loss += ";\nof noisy states: squared error over s"
+        loss += ";\nsamples, two of each state: energy score"
     ax.text(end + 0.55, 5.22, loss, fontsize=7.5, color=style.RAINY, va="top")
     ax.annotate("", (end + 1.15, 4.93), (end + 1.15, 4.77), arrowprops=_style(style.RAINY))
     goes = "sampling: back to the sampler; the last step's photo is the draw"
-    if remembers:
-        goes += ",\nthe first one's (t = 1, e = y) is e of all others, its std their s"
     ax.text(end - 0.2, 3.14, goes, fontsize=7, va="center", color=style.SPREAD)
 
 
@@ -181,8 +187,9 @@ def _sampling(ax: Axes, config: Config, rainy: Any, restored: Any) -> None:
     ax.text(3.12, 0.54, f"{tile}\u00d73 each", ha="center", **MONO)
     _arrow(ax, (1.8, 1.35), (2.45, 1.35), "cut")
     noise = np.random.default_rng(0).standard_normal((128, 128))
-    title = "noise, after step 1" if config.model.self_conditioning else "noise z$_1$"
-    _picture(ax, 4.35, 0.72, noise, title, 1.2, cmap="RdBu_r", limit=3, below=f"{tile}\u00d76")
+    _picture(
+        ax, 4.35, 0.72, noise, "noise z$_1$", 1.2, cmap="RdBu_r", limit=3, below=f"{tile}\u00d76"
+    )
     _arrow(ax, (3.8, 1.35), (4.25, 1.35))
     _block(
         ax,
@@ -201,23 +208,20 @@ def _sampling(ax: Axes, config: Config, rainy: Any, restored: Any) -> None:
     ax.text(7.03, 2.32, "clean state", fontsize=8)
     _arrow(ax, (7.3, 1.35), (7.95, 1.35), "blend")
     _picture(ax, 8.05, 0.72, restored, "restored", 1.2, below="height\u00d7width\u00d73")
-    several = "tiles are blended after every step; several draws, in pairs of opposite noise: "
-    ax.text(9.3, 0.25, f"{several}their mean and spread", fontsize=8, ha="right")
+    several = "tiles are blended after every step; several draws: their spread"
+    ax.text(9.3, 0.25, several, fontsize=8, ha="right")
 
 
 def _trained(config: Config) -> str:
-    if config.diffusion.loss == "state":
+    if config.model.prediction == "direct":
         return "one step"
     share = f"{config.diffusion.draw_share:.0%}"
-    begin = config.diffusion.draw_start
-    when = f"in the last {1 - begin:.0%} of the steps " if begin else ""
-    every = "every crop at t = 1, where the state shows nothing"
-    return f"{every}; {when}{share} of them also as drawn here"
+    return f"every crop for the first estimate; {share} of them also as drawn here, half at t = 1"
 
 
 def _steps(config: Config) -> str:
     if config.sampling.steps == 1:
-        return "1 step; more for draws"
+        return "1 step or more"
     return f"{config.sampling.steps} steps"
 
 

@@ -20,11 +20,11 @@ from fftdiff_jax.restore.restorer import Restorer
 
 TITLE = "Rain removal by diffusion over spectra"
 HEAD = f"""# {TITLE}
-Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. One step is the
-fastest and nearest on average; several draws of several steps show where the model is sure and
-where it guesses. Photos stay on this machine.
+Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. Without draws you get
+the best photo, which is nearest on average; a draw is one photo that may be true, and several show
+where the model is sure and where it guesses. Photos stay on this machine.
 """
-MOST_STEPS = 8  # more of them spread too far: docs/method.md
+MOST_STEPS = MOST_DRAWS = 8
 EXAMPLES = (2, 5, 10)  # rows of the embedded validation photos
 # Names alone: no font is asked from a server.
 FONT = ("system-ui", "sans-serif")
@@ -116,12 +116,12 @@ class Page:
         folder = tempfile.mkdtemp(dir=self._results.name)
         target = Path(folder) / f"{Path(path).stem}_restored{Path(path).suffix.lower()}"
         save_photo(target, look.draws.mean(axis=0), photo)
-        line = f"{width} \u00d7 {height} pixels, {draws} draw{'s' * (draws > 1)} of "
-        line += f"{steps} step{'s' * (steps > 1)}, {seconds:.1f} s"
+        way = f"{draws} draw{'s' * (draws > 1)} of {steps} step{'s' * (steps > 1)}"
+        line = (
+            f"{width} \u00d7 {height} pixels, {way if draws else 'the best photo'}, {seconds:.1f} s"
+        )
         spread = None
-        if draws > 1 and steps == 1:
-            line += "; one step draws nothing, take 2 or more to see a spread"
-        elif draws > 1:
+        if draws > 1:
             spread, limit = look.spread_picture()
             line += f"; yellow in the map of the spread: {limit:.1f} of 255 grey levels"
         pair, spectra = (photo.pixels, look.restored), look.spectrum_pictures()
@@ -162,7 +162,12 @@ class Page:
                         elem_id="steps",
                     )
                     draws = gr.Slider(
-                        1, max(8, defaults[1]), defaults[1], step=1, label="Draws", elem_id="draws"
+                        0,
+                        max(MOST_DRAWS, defaults[1]),
+                        defaults[1],
+                        step=1,
+                        label="Draws (0: the best photo)",
+                        elem_id="draws",
                     )
                     button = gr.Button("Remove the rain", variant="primary", elem_id="restore")
                     gr.Examples(_examples(), photo, cache_examples=False, label="Or one of these")

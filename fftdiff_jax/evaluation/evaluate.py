@@ -21,13 +21,13 @@ from tqdm import tqdm
 
 from fftdiff_jax.data.images import load_photo, photo_size, save_png
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path
-from fftdiff_jax.data.pairs import load_pair
+from fftdiff_jax.data.pairs import Pair, load_pair
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.evaluation.records import PhotoResult, ResultFolder
 from fftdiff_jax.evaluation.settings import EvaluationSettings
-from fftdiff_jax.evaluation.summary import choose_shown, summarise
+from fftdiff_jax.evaluation.summary import choose_shown, summarise, summarise_realism
 from fftdiff_jax.files import write_text
-from fftdiff_jax.metrics import calibration, psnr_ssim
+from fftdiff_jax.metrics import calibration, psnr_ssim, realism
 from fftdiff_jax.metrics.lpips import PERCEPTUAL_NETS
 from fftdiff_jax.metrics.scores import SCORES, measured, score_photos
 from fftdiff_jax.pixels import centre_crop, require_equal_sizes, to_uint8
@@ -111,6 +111,9 @@ def evaluate(
     results = [done[row.number] for row in rows]
     folder.merge([done[number] for number in sorted(done)])
     summary = summarise(results, steps=identity["steps"], draws=identity["draws"])
+    if realism.NETWORK in settings.lpips_nets:
+        kept = [realism.load_features(folder.features_path(row.number)) for row in rows]
+        summary |= summarise_realism(kept)
     summary |= {"manifest": manifest.path, "model": model, "seed": settings.seed}
     shown = [
         (result, load_photos(restorer, manifest, folder, result, settings))
@@ -140,23 +143,27 @@ def _score_missing(
     bar = tqdm(todo, desc="evaluate", unit="photo", disable=not settings.progress)
     total_gain = 0.0
     for number, row in enumerate(bar, start=1):
-        result, restored = _score_row(restorer, manifest, row, settings)
+        pair = load_pair(manifest, row)
+        result, restored = _score_row(restorer, manifest, row, pair, settings)
         if settings.save_photos:
             save_png(folder.photo_path(row.number, result.file), restored)
+        if realism.NETWORK in settings.lpips_nets:
+            photos = {"restored": restored, "rainy": pair.rainy, "clean": pair.clean}
+            found = {name: realism.features(photo) for name, photo in photos.items()}
+            realism.save_features(folder.features_path(row.number), found)
         folder.append(result)
         total_gain += result.gain
         bar.set_postfix_str(f"mean gain {total_gain / number:+.2f} dB")
 
 
 def _score_row(
-    restorer: PhotoRestorer, manifest: Manifest, row: Row, settings: EvaluationSettings
+    restorer: PhotoRestorer,
+    manifest: Manifest,
+    row: Row,
+    pair: Pair,
+    settings: EvaluationSettings,
 ) -> tuple[PhotoResult, UInt8[np.ndarray, "h w 3"]]:
-    """Restores and scores one pair; returns the result and the restored photo as scored.
-
-    Raises:
-      UserError: a photo cannot be read.
-    """
-    pair = load_pair(manifest, row)
+    """Restores and scores one pair; returns the result and the restored photo as scored."""
     rainy, clean = pair.rainy, pair.clean
     begin = time.perf_counter()
     samples = _sample(restorer, rainy, settings)

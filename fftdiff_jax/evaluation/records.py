@@ -5,6 +5,7 @@
     diagnostics.jsonl    one line a photo: the histograms of calibration.py
     parts/*_of_*.csv     the rows of each process where several work, and .jsonl likewise
     restored/            the restored photos, as scored
+    features/            one file a photo: what realism.py compares, where VGG16 is asked for
     summary.json, report.html, before_after.png
 
 A photo counts as scored once both of its lines are complete. A line cut off by a crash is dropped.
@@ -139,13 +140,17 @@ class ResultFolder:
         """Where the restored photo of a row is kept: a PNG, so that it is kept as scored."""
         return self.folder / "restored" / f"{row:05d}_{Path(file).stem}.png"
 
+    def features_path(self, row: int) -> Path:
+        """Where the features of a row's photos are kept, which realism.py compares."""
+        return self.folder / "features" / f"{row:05d}.npz"
+
     def _parts(self, suffix: str) -> list[Path]:
         return sorted((self.folder / "parts").glob(f"*_of_*.{suffix}"))
 
     def _clear(self) -> None:
         for name in (*_PRODUCTS, "settings.json"):
             (self.folder / name).unlink(missing_ok=True)
-        for name in ("parts", "restored"):
+        for name in ("parts", "restored", "features"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 

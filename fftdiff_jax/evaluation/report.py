@@ -30,6 +30,7 @@ from fftdiff_jax.metrics.scores import SCORES, Score
 TEMPLATES = Path(__file__).with_name("templates")
 PICTURE_SIDE = 900  # longer side of an inlined photo, in pixels
 PICTURE_QUALITY = 88  # of its JPEG
+REALISM = (("frechet_2", "Fréchet distance, fine"), ("frechet_3", "Fréchet distance, coarse"))
 
 _Pixels = UInt8[np.ndarray, "h w 3"]
 
@@ -163,6 +164,20 @@ def _tiles(summary: Mapping[str, Any]) -> list[dict[str, str]]:
                 "interval": interval,
             }
         )
+    if "realism" in summary:
+        restored, rainy = (summary["realism"][name] for name in ("restored", "rainy"))
+        for key, title in REALISM:
+            low, high = restored.get("intervals", {}).get(key, (math.nan, math.nan))
+            tiles.append(
+                {
+                    "title": title,
+                    "tip": "between features of restored and of clean photos; lower is better",
+                    "value": f"{restored[key]:.1f}",
+                    "rainy": f"{rainy[key]:.1f}",
+                    "gain": f"{restored[key] - rainy[key]:+.1f}",
+                    "interval": "" if math.isnan(low) else f"[{low:.1f}, {high:.1f}]",
+                }
+            )
     seconds = {"title": "seconds a photo", "value": f"{summary['seconds_per_image']:.2f}"}
     return [*tiles, dict.fromkeys(("tip", "rainy", "gain", "interval"), "") | seconds]
 

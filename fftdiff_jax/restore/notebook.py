@@ -52,7 +52,7 @@ class Look:
 
     Attributes:
       rainy: what was restored.
-      draws: the single draws, in [0, 1].
+      draws: the single draws, in [0, 1]; where none were made, the first estimate alone.
       clean: the truth, where it is known.
     """
 
@@ -144,7 +144,9 @@ def restorer_html(restorer: Sampling) -> str:
         "state": f"{config.representation.name}, {config.representation.normalisation}",
         "trained on": f"{config.data.manifest}, crops of {config.data.crop_size} pixels",
         "draws": f"{sampling.draws} of {sampling.steps} step{'s' * (sampling.steps > 1)} each, "
-        f"{sampling.sampler}",
+        f"{sampling.sampler}"
+        if sampling.draws
+        else "none: the best photo",
     }
     rows = "".join(
         f"<tr><th style='text-align:left'>{name}</th><td style='text-align:left'>"

@@ -148,8 +148,8 @@ def _photo_step(method: Method, sampling: SamplingConfig) -> Callable[..., tuple
         times: StepTimes,
     ) -> tuple[Carry, _Seen]:
         states = samplers.Carry(
-            representation.encode(carry.estimate, rainy),
-            noises.photo_to_state(carry.noise, rainy),
+            representation.encode(jnp.asarray(carry.estimate), rainy),
+            noises.photo_to_state(jnp.asarray(carry.noise), rainy),
         )
         moved, seen = advance(params, rainy, tile_origins, first, states, key, times)
         noise = noises.state_to_photo(moved.noise, rainy)
