@@ -29,13 +29,15 @@ class BlurringRestorer:
         steps: int | None = None,
         seed: int = 0,
     ) -> Float[np.ndarray, "n h w 3"]:
-        """Draws; more steps leave less noise."""
+        """Draws, or without noise where none are asked for; more steps leave less noise."""
         if self.stop_after is not None and len(self.calls) >= self.stop_after:
             raise KeyboardInterrupt
         self.calls.append(photo.shape)
         rng = np.random.default_rng((seed, *photo.shape))
         scaled = photo.astype(np.float32) / 255
         blurred = (np.roll(scaled, 1, axis=1) + scaled + np.roll(scaled, -1, axis=1)) / 3
-        shape = (draws or self.default_draws, *photo.shape)
+        count = self.default_draws if draws is None else draws
+        shape = (max(count, 1), *photo.shape)
         noise = self.noise / (steps or self.default_steps) * rng.standard_normal(shape, np.float32)
+        noise *= count > 0
         return np.clip(blurred + noise, 0, 1)

@@ -47,7 +47,6 @@ def flags(manifest: Path, *, steps: int, every: int, batch: int = 4) -> list[str
         "representation.normalisation": "constant",
         "model.widths": "(8,16)",
         "model.blocks": "(1,1)",
-        "model.self_conditioning": False,
         "diffusion.perceptual_weight": 0.0,
         "training.batch_size": batch,
         "training.steps": steps,

@@ -111,9 +111,10 @@ def evaluate(
     results = [done[row.number] for row in rows]
     folder.merge([done[number] for number in sorted(done)])
     summary = summarise(results, steps=identity["steps"], draws=identity["draws"])
-    if realism.NETWORK in settings.lpips_nets:
-        kept = [realism.load_features(folder.features_path(row.number)) for row in rows]
-        summary |= summarise_realism(kept)
+    kept = [folder.features_path(row.number) for row in rows]
+    # Folders of an earlier version have none of them.
+    if realism.NETWORK in settings.lpips_nets and all(path.exists() for path in kept):
+        summary |= summarise_realism([realism.load_features(path) for path in kept])
     summary |= {"manifest": manifest.path, "model": model, "seed": settings.seed}
     shown = [
         (result, load_photos(restorer, manifest, folder, result, settings))

@@ -117,6 +117,14 @@ def warning(page: Page) -> str:
     return text
 
 
+def test_the_best_photo_is_asked_for_first_and_draws_can_be(demo: Page) -> None:
+    ranges = demo.value(
+        "[...document.querySelectorAll('#steps input[type=range], #draws input[type=range]')]"
+        ".map(e => [e.min, e.max, e.value])"
+    )
+    assert ranges == [["1", "8", "1"], ["0", "8", "0"]]
+
+
 def test_a_photo_is_restored_and_compared(demo: Page, files: Path, tmp_path: Path) -> None:
     choose(demo, files / "rainy.png")
     set_slider(demo, "steps", 2)
@@ -178,7 +186,7 @@ def test_bad_files_cost_one_line_and_nothing_else(demo: Page, files: Path) -> No
     demo.click("#restore")
     line = "document.querySelector('#line textarea, #line input').value"
     demo.wait(f"{line} && !{line}.startsWith('not')", SECONDS)
-    assert said(demo).startswith("128 × 96 pixels")
+    assert said(demo).startswith("128 × 96 pixels, the best photo, ")
 
 
 def test_nothing_is_asked_of_other_machines(demo: Page, address: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 from fftdiff_jax.commands.benchmarks import operations, profiling, tables
 from tests.commands import TINY, refusal, run
 
+VERSIONS = {"jax": "1", "flax": "2", "python": "3"}
+
 
 def test_refuses_what_it_cannot_measure(tmp_path):
     assert "did you mean train" in refusal(run(tmp_path, "benchmark", "trian"))
@@ -18,7 +20,8 @@ def test_refuses_what_it_cannot_measure(tmp_path):
     ("flag", "message"),
     [
         ("--sizes=480", "write HEIGHTxWIDTH"),
-        ("--steps=0", "--steps: '0'"),
+        ("--steps=0", "--steps: '0' is not a whole number of at least 1"),
+        ("--draws=-1", "--draws: '-1' is not a whole number of at least 0"),
         ("--output=.", "is a folder"),
     ],
 )
@@ -30,6 +33,7 @@ def test_refuses_wrong_settings(flag, message, tmp_path, capsys):
     checks = {
         "sizes": lambda: plan.parse_sizes([value], False),
         "steps": lambda: plan.parse_counts("steps", [value]),
+        "draws": lambda: plan.parse_counts("draws", [value], least=0),
         "output": lambda: results.require_writable(tmp_path),
     }
     with pytest.raises(UserError, match=message):
@@ -95,7 +99,7 @@ def measured(tmp_path_factory, pairs_csv):
         "--quick",
         "--sizes=40x50",
         "--steps=1",
-        "--draws=1,2",
+        "--draws=0,2",
         f"--manifest={pairs_csv}",
         "--output=found/benchmark.json",
         *TINY,
@@ -118,7 +122,7 @@ def test_writes_what_it_promises(measured):
     assert set(data["pairs_per_second"]) == {"manifest", "tfds", "numpy_loop"}
     assert all(rate > 0 for rate in data["pairs_per_second"].values())
     assert 0 <= data["waiting_share"] < 1
-    assert [row["draws"] for row in found["sample"]] == [1, 2]
+    assert [row["draws"] for row in found["sample"]] == [0, 2]
     for row in found["sample"]:
         assert {"height", "width", "steps", "draws", "seconds", "peak_rss_mb"} <= set(row)
         assert (row["height"], row["width"]) == (40, 50)
@@ -157,8 +161,16 @@ def test_measures_the_start(tmp_path, pairs_csv):
     assert startup["cold_seconds"] > 0
 
 
+def test_a_photo_is_looked_at_once_and_in_every_step_of_every_draw():
+    row = {"height": 1000, "width": 2000, "megapixels": 2.0, "seconds": 18.0, "peak_rss_mb": 300.0}
+    found = [{**row, "steps": 4, "draws": draws} for draws in (0, 2)]
+    text = tables.markdown({"sample": found, "device": "one", "versions": VERSIONS})
+    assert "| 1000x2000 | 2.00 | 4 | 0 | 18.00 | 9.00 |" in text
+    assert "| 1000x2000 | 2.00 | 4 | 2 | 18.00 | 1.00 |" in text
+
+
 def test_a_table_says_where_each_part_was_measured():
-    origin = {"device": "one", "versions": {"jax": "1", "flax": "2", "python": "3"}}
+    origin = {"device": "one", "versions": VERSIONS}
     startup = {
         "cold_seconds": 20.0,
         "cached_seconds": 8.0,

@@ -44,7 +44,7 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
         "--sweep=sweep.py",
         "--output=out",
         "--steps=1,2",
-        "--noise_scales=0.5,1",
+        "--realisms=0.5,1",
         "--draws=2",
         "--crop=32",
         "--noprogress",
@@ -54,13 +54,14 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
     result = commands.run(pairs, "compare", *flags)
     assert result.returncode == 0, result.stderr
     rows = json.loads((pairs / "out" / "results.json").read_text())
-    found = {(row["recipe"], row["steps"], row["noise_scale"]) for row in rows}
-    ways = [(1, 1.0), (2, 0.5), (2, 1.0)]
-    expected = {(name, *way) for name in ("drawn", "regression") for way in ways}
-    assert found == expected | {("rainy", 0, 0.0)}
-    drawn = next(
-        row for row in rows if (row["recipe"], row["steps"], row["noise_scale"]) == ("drawn", 2, 1)
-    )
+    found = {(row["recipe"], row["steps"], row["realism"], row["draws"]): row for row in rows}
+    # The first estimate, then draws; a recipe that trains no network for draws has none.
+    ways = [(1, 1.0, 0), (1, 0.5, 2), (1, 1.0, 2), (2, 0.5, 2), (2, 1.0, 2)]
+    expected = {("drawn", *way) for way in ways} | {("regression", *ways[0]), ("rainy", 0, 0.0, 0)}
+    assert set(found) == expected
+    drawn = found["drawn", 2, 1.0, 2]
+    assert found["drawn", 1, 1.0, 0]["whole_psnr_y"] > 0
+    assert drawn["draw_kernel_3"] is not None
     assert drawn["crops"] == 2
     assert len(drawn["spread_over_error_by_band"]) == 8
     table = (pairs / "out" / "table.md").read_text()
@@ -83,7 +84,7 @@ def test_a_sweep_is_trained_scored_and_drawn_again(pairs):
     scored = commands.run(pairs, "compare", "--output=ready", *ready)
     assert scored.returncode == 0, scored.stderr
     found = {
-        (row["steps"], row["noise_scale"]): row
+        (row["steps"], row["realism"]): row
         for row in json.loads((pairs / "ready" / "results.json").read_text())
     }
     assert found[2, 1.0]["psnr_y"] == pytest.approx(drawn["psnr_y"], abs=1e-3)
@@ -122,6 +123,10 @@ def test_nothing_to_compare_is_one_line(tmp_path):
     assert "nothing to draw from" in commands.refusal(refused)
     refused = commands.run(tmp_path, "compare", "--output=out", "--sweep=none.py")
     assert "no such file" in commands.refusal(refused)
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "results.json").write_text('[{"recipe": "a", "noise_scale": 1.0}]')
+    refused = commands.run(tmp_path, "compare", "--output=old", "--redraw")
+    assert "written by another version" in commands.refusal(refused)
     (tmp_path / "sweep.py").write_text(SWEEP)
     flags = ("--output=out", "--sweep=sweep.py", "--only=drawm")
     refused = commands.run(tmp_path, "compare", *flags)
@@ -129,8 +134,9 @@ def test_nothing_to_compare_is_one_line(tmp_path):
     for flag, said in (
         ("--seeds=a", "--seeds: 'a' is no number"),
         ("--steps=1,x", "--steps: 'x' is no number"),
-        ("--noise_scales=2", "--noise_scales: 2 is out of range"),
-        ("--noise_scales=0,1", "the photo of one step"),
+        ("--realisms=2", "--realisms: 2 is out of range"),
+        ("--realisms=x", "--realisms: 'x' is no number"),
+        ("--realisms=0,1", "at 0 every draw is the first estimate"),
         ("--only=drawn", "none is given"),
     ):
         refused = commands.run(tmp_path, "compare", "--output=out", "--recipes=quickstart", flag)

@@ -109,7 +109,7 @@ def test_bad_photos_are_named_and_the_rest_is_done(restored):
     assert "Traceback" not in result.stderr
 
 
-def test_one_photo_with_draws_and_spread(tmp_path, checkpoint):
+def test_one_photo_with_draws_and_spread(tmp_path, checkpoint, tiny_restorer):
     Image.fromarray(data.coffee()[:40, :50]).save(tmp_path / "a.png")
     flags = ("--draws=2", "--steps=2", "--uncertainty", "--noprogress")
     command = (f"--checkpoint={checkpoint}", "--input=a.png", "--output=out", *flags)
@@ -118,6 +118,30 @@ def test_one_photo_with_draws_and_spread(tmp_path, checkpoint):
     spread = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
     assert spread.shape[:2] == (40, 50)
     assert spread.max() > 0
+    # Beside the map stands the best photo.
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int)
+    assert np.abs(found - tiny_restorer(data.coffee()[:40, :50])).max() <= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "way", "dial"),
+    [
+        (("--draws=2",), {"draws": 2}, {}),
+        (("--steps=2",), {"draws": 1, "steps": 2}, {}),
+        (("--realism=0.5",), {"draws": 1}, {"realism": 0.5}),
+        (("--draws=0", "--realism=0.5"), {"draws": 0}, {}),
+    ],
+)
+def test_flags_about_draws_ask_for_one(flags, way, dial, tmp_path, checkpoint, tiny_restorer):
+    photo = data.coffee()[:40, :50]
+    Image.fromarray(photo).save(tmp_path / "a.png")
+    command = (f"--checkpoint={checkpoint}", "--input=a.png", "--output=out", *flags)
+    result = run(tmp_path, "restore", *command)
+    assert result.returncode == 0, result.stderr
+    found = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int)
+    expected = tiny_restorer.with_sampling(**dial)(photo, **way)
+    assert np.abs(found - expected).max() <= 1
 
 
 @pytest.mark.slow
@@ -280,9 +304,14 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
             "--draws=2",
         ),
         (
-            ("--checkpoint={ok}", "--input=a.png", "--output=out", "--uncertainty", "--steps=1"),
-            "one step draws nothing",
+            ("--checkpoint={ok}", "--input=a.png", "--output=out", "--uncertainty", "--draws=0"),
+            "--draws=2",
         ),
+        (
+            ("--checkpoint={ok}", "--input=a.png", "--output=out", "--uncertainty", "--realism=0"),
+            "every draw is the same photo",
+        ),
+        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--realism=2"), "realism"),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
         (("--checkpoint={ok}", f"--input={300 * 'x'}", "--output=out"), "name too long"),
         (("--checkpoint={ok}", "--input=a.png", f"--output={300 * 'x'}"), "name too long"),

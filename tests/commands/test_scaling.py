@@ -41,8 +41,7 @@ def test_bfloat16_is_counted_at_its_own_rate():
 
 def test_work_is_counted_from_the_program():
     small, large = (
-        count_work(Config(model=ModelConfig(widths=(width,), blocks=(1,), self_conditioning=False)))
-        for width in (8, 16)
+        count_work(Config(model=ModelConfig(widths=(width,), blocks=(1,)))) for width in (8, 16)
     )
     assert small.gradients == 4 * small.parameters
     assert 2 < large.parameters / small.parameters < 5
@@ -58,7 +57,7 @@ def test_a_measured_step_is_compared_with_matrix_products():
 def test_a_step_is_measured():
     config = Config(
         data=DataConfig(crop_size=16),
-        model=ModelConfig(widths=(8,), blocks=(1,), self_conditioning=False),
+        model=ModelConfig(widths=(8,), blocks=(1,)),
     )
     found = measure_step(config, examples=4, repeats=2)
     assert found.examples == 4

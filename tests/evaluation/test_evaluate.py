@@ -17,7 +17,9 @@ from fftdiff_jax.evaluation.evaluate import weights_digest
 from fftdiff_jax.evaluation.records import ResultFolder, read_results
 from fftdiff_jax.evaluation.settings import EvaluationSettings
 from fftdiff_jax.evaluation.summary import bootstrap_interval, choose_shown
+from fftdiff_jax.metrics import realism
 from fftdiff_jax.metrics.scores import score_photos
+from fftdiff_jax.pixels import to_uint8
 from tests.fakes import BlurringRestorer
 
 
@@ -77,6 +79,18 @@ def test_scores_are_those_of_the_saved_photos(manifest: Manifest, tmp_path: Path
         assert picture.width > 1000
 
 
+def test_without_draws_the_best_photo_is_scored(manifest: Manifest, tmp_path: Path) -> None:
+    """And nothing is calibrated: it has no spread."""
+    restorer = BlurringRestorer()
+    summary = evaluate(restorer, manifest, tmp_path, draws=0, limit=1, lpips_nets=())
+    assert summary["draws"] == 0
+    assert "calibration" not in summary
+    photo = load_photo(str(manifest.rows[0].rainy))
+    saved = load_photo(next((tmp_path / "restored").iterdir()))
+    np.testing.assert_array_equal(saved, to_uint8(restorer.sample_float(photo, draws=0)[0]))
+    assert np.abs(restorer.sample_float(photo, draws=1)[0] - saved / 255).max() > 0.01
+
+
 def test_lpips_is_left_out_where_a_photo_is_too_small(manifest: Manifest, tmp_path: Path) -> None:
     evaluate(BlurringRestorer(), manifest, tmp_path / "out")
     measured = [row["restored_lpips"] != "" for row in table(tmp_path / "out")]
@@ -98,6 +112,25 @@ def test_lpips_with_both_networks(manifest: Manifest, tmp_path: Path) -> None:
     with open(tmp_path / "metrics.csv", newline="") as file:
         for row in csv.DictReader(file):
             assert float(row["restored_lpips_vgg"]) > 0
+    # Where VGG16 is asked for, sets of photos are compared too: those that are saved.
+    saved = [load_photo(path) for path in sorted((tmp_path / "restored").iterdir())]
+    rainy, clean = (
+        [load_photo(str(getattr(row, kind))) for row in manifest.rows[:2]]
+        for kind in ("rainy", "clean")
+    )
+    for name, shown in (("restored", saved), ("rainy", rainy)):
+        found = dict(summary["realism"][name])
+        intervals = found.pop("intervals")
+        expected = realism.compare(
+            *([realism.features(x) for x in some] for some in (shown, clean))
+        )
+        assert found == pytest.approx(expected, rel=1e-3, abs=1e-3)
+        assert intervals["frechet_2"][0] < intervals["frechet_2"][1]
+    # Of a photo that an earlier version has scored there are no features.
+    next((tmp_path / "features").iterdir()).unlink()
+    again = evaluate(BlurringRestorer(), manifest, tmp_path, limit=2, lpips_nets=nets)
+    assert again["restored"] == summary["restored"]
+    assert "realism" not in again
     with pytest.raises(UserError, match="lpips"):
         evaluate(BlurringRestorer(), manifest, tmp_path, limit=2)
 
@@ -271,7 +304,7 @@ def test_a_damaged_photo_is_named_with_its_row_and_the_others_are_kept(
     ("options", "message"),
     [
         ({"steps": 0}, "steps is 0"),
-        ({"draws": 0}, "draws is 0"),
+        ({"draws": -1}, "draws is -1"),
         ({"process": (2, 2)}, "count from 0"),
         ({"restart": True, "process": (0, 2)}, "would discard what other processes do"),
     ],

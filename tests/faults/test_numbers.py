@@ -9,7 +9,7 @@ import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.training import loop, losses
+from fftdiff_jax.training import loop, step
 from fftdiff_jax.training.checkpoints import Checkpoints
 from tests import tiny
 
@@ -29,24 +29,24 @@ def make_spoilt_step(original, nth, config):
     """A training step whose `nth` call has a bad gradient."""
     good, calls = original(config), []
 
-    def step(*given):
+    def one(*given):
         calls.append(None)
         if len(calls) != nth:
             return good(*given)
-        photo_loss = losses.photo_loss
+        first_loss = step.first_loss
         with pytest.MonkeyPatch.context() as patch:
             # Traced at its first call, while the loss is spoilt.
-            patch.setattr(losses, "photo_loss", lambda *of: spoil(photo_loss(*of)))
+            patch.setattr(step, "first_loss", lambda *of: spoil(first_loss(*of)))
             return original(config)(*given)
 
-    return step
+    return one
 
 
 def test_a_gradient_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path, monkeypatch):
     manifest = tiny.write_pairs(tmp_path / "pairs")
     config = Config(
         data=DataConfig(str(manifest), crop_size=32, cache_dir=str(tmp_path / "cache")),
-        model=ModelConfig(widths=(8, 16), blocks=(1, 1), self_conditioning=False),
+        model=ModelConfig(widths=(8, 16), blocks=(1, 1)),
         representation=RepresentationConfig(normalisation="constant"),
         training=TrainingConfig(steps=8, batch_size=2, log_every=8, checkpoint_every=2),
     )

@@ -105,6 +105,8 @@ def test_the_dial_joins_the_steps_of_one_model_in_order() -> None:
     ]
     near = curves(figures.perception_distortion(points, {"psnr_y": 23.0, "lpips": 0.25}))
     np.testing.assert_allclose(near["a, 1 draw"][:, 0], [0.19, 0.16, 0.12])
+    best = [{"name": "a", "draws": 0, "steps": 1, "psnr_y": 24.5, "lpips": 0.25}]
+    assert "a, best photo" in curves(figures.perception_distortion(best))
     np.testing.assert_allclose(near["rainy photos (0.250, 23.00 dB)"], [[0.25, 23.0]])
     # So far off that the points would fall together: then in the legend alone.
     far = curves(figures.perception_distortion(points, {"psnr_y": 12.0, "lpips": 0.25}))

@@ -9,8 +9,8 @@ def _row(recipe: str, seed: int, trained: int, psnr: float) -> dict:
         "seed": seed,
         "training_steps": trained,
         "steps": 1,
-        "draws": 1,
-        "noise_scale": 1.0,
+        "draws": 0,
+        "realism": 1.0,
         "psnr_y": psnr,
     }
 
@@ -44,3 +44,34 @@ def test_results_of_before_are_shown_under_the_names_of_today():
     shown = dict(zip(_cells(head), _cells(line), strict=True))
     assert (shown["LPIPS"], shown["LPIPS VGG"]) == ("0.2500", "0.5000")
     comparison_figure([row, {**row, "recipe": "rainy", "steps": 0}])
+
+
+def test_a_star_is_the_first_estimate_and_lines_are_draws():
+    first = _row("a", 0, 90, 24.0) | {"lpips_vgg": 0.3}
+    rows = [
+        first,
+        {**first, "recipe": "b", "psnr_y": 23.0},
+        {**first, "recipe": "rainy", "steps": 0},
+    ]
+    for realism in (0.5, 1.0):
+        for steps in (2, 1):
+            drawn = {"steps": steps, "draws": 4, "realism": realism, "psnr_y": 20 + realism + steps}
+            rows.append({**first, **drawn})
+    figure = comparison_figure(rows)
+    lines = {line.get_label(): line for line in figure.axes[0].get_lines()}
+    assert set(lines) == {"a", "a, realism 0.5", "a, draws", "b", "rainy: 24.00 dB, 0.300"}
+    points = {name: line.get_xydata().tolist() for name, line in lines.items()}
+    assert points["a"] == [[1, 24]]
+    assert points["b"] == [[1, 23]]
+    assert points["a, realism 0.5"] == [[1, 21.5], [2, 22.5]]
+    assert points["a, draws"] == [[1, 22], [2, 23]]
+    assert lines["a"].get_marker() == lines["b"].get_marker() == "*"
+    assert [lines[f"a, {x}"].get_linestyle() for x in ("draws", "realism 0.5")] == ["-", "--"]
+    assert {lines[x].get_color() for x in ("a", "a, draws")} == {lines["a"].get_color()}
+
+
+def test_realism_is_that_of_draws():
+    rows = [_row("a", 0, 90, 24.0), _row("a", 0, 90, 22.0) | {"draws": 4, "realism": 0.5}]
+    head, _, *lines = comparison_table(rows).splitlines()
+    shown = [dict(zip(_cells(head), _cells(line), strict=True)) for line in lines]
+    assert [(line["realism"], line["draws"]) for line in shown] == [("", "0"), ("0.5", "4")]

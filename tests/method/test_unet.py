@@ -14,23 +14,21 @@ from fftdiff_jax.method.unet import (
 )
 
 
-def apply(net, x, level):
-    params = net.init(jax.random.key(0), x, level, jnp.ones_like(level))
+def apply(net, x, condition=None):
+    params = net.init(jax.random.key(0), x, condition)
     leaves, tree = jax.tree.flatten(params)
     rng = np.random.default_rng(0)
     # The last layer starts at 0; shaken, the output depends on everything.
     leaves = [leaf + 0.05 * rng.standard_normal(leaf.shape, np.float32) for leaf in leaves]
     params = jax.tree.unflatten(tree, leaves)
-    return lambda x, level, seen=1.0: (
-        net.apply(params, x, level, jnp.full_like(level, seen)).picture
-    )
+    return jax.jit(lambda x, condition=None: net.apply(params, x, condition))
 
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (1, 1), (5, 64)])
 def test_any_size_comes_back_as_it_went_in(size):
     x = jnp.ones((2, *size, 5))
     net = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
-    out = apply(net, x, jnp.zeros(2))(x, jnp.zeros(2))
+    out = apply(net, x)(x)
     assert out.shape == (2, *size, 3)
     assert bool(jnp.all(jnp.isfinite(out)))
 
@@ -56,43 +54,44 @@ def test_a_shift_by_the_stride_shifts_the_output(rng):
     net = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
     assert net.stride == 4
     x = jnp.asarray(rng.random((1, 96, 96, 3)), jnp.float32)
-    run = apply(net, x, jnp.zeros(1))
-    out, moved = run(x, jnp.zeros(1)), run(jnp.roll(x, 4, axis=1), jnp.zeros(1))
+    run = apply(net, x)
+    out, moved = run(x), run(jnp.roll(x, 4, axis=1))
     inside = slice(40, 56)
     np.testing.assert_allclose(moved[:, 44:60, inside], out[:, 40:56, inside], atol=1e-4)
 
 
-def test_noise_level_reaches_the_output(rng):
+def test_every_number_of_the_condition_reaches_every_pixel(rng):
     net = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
     x = jnp.asarray(rng.random((1, 16, 16, 3)), jnp.float32)
-    run = apply(net, x, jnp.zeros(1))
-    levels = [run(x, jnp.full(1, level)) for level in (-20.0, 0.0, 20.0)]
-    assert float(jnp.abs(levels[0] - levels[1]).max()) > 1e-3
-    assert float(jnp.abs(levels[2] - levels[1]).max()) > 1e-3
+    condition = jnp.asarray(rng.standard_normal((1, 5)), jnp.float32)
+    run = apply(net, x, condition)
+    for i in range(5):
+        moved = jnp.abs(run(x, condition.at[0, i].add(1.0)) - run(x, condition))
+        assert float(moved.max(axis=-1).min()) > 1e-4
 
 
-def test_whether_noise_is_seen_reaches_the_output(rng):
+def test_conditions_differ_before_anything_is_learnt(rng):
+    """In all blocks: two samples that are equal inside have no spread to learn from."""
     net = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
     x = jnp.asarray(rng.random((1, 16, 16, 3)), jnp.float32)
-    run = apply(net, x, jnp.zeros(1))
-    assert float(jnp.abs(run(x, jnp.zeros(1), 0.0) - run(x, jnp.zeros(1), 1.0)).max()) > 1e-3
+    condition = jnp.asarray(rng.standard_normal((1, 5)), jnp.float32)
+    params = net.init(jax.random.key(0), x, condition)
+    one, other = (
+        net.apply(params, x, c, capture_intermediates=True, mutable="intermediates")[1][
+            "intermediates"
+        ]
+        for c in (condition, -condition)
+    )
+    for name in ("down_0_0", "down_1_0", "up_0_0"):
+        said = [found[name]["modulation"]["__call__"][0] for found in (one, other)]
+        assert float(jnp.abs(said[0] - said[1]).max()) > 1e-4, name
 
 
-def test_what_it_says_of_its_error_does_not_train_the_picture(rng):
-    """Gradients of deviation and colour reach their own layers alone."""
-    net = UNet(channels=3, spectrum_numbers=4, widths=(8, 16), blocks=(1, 1))
-    x = jnp.asarray(rng.random((1, 16, 16, 3)), jnp.float32)
-    params = net.init(jax.random.key(0), x, jnp.zeros(1), jnp.ones(1))
-
-    def error_alone(params):
-        said = net.apply(params, x, jnp.zeros(1), jnp.ones(1))
-        return jnp.sum(said.log_std) + jnp.sum(said.error_spectrum)
-
-    sizes = {
-        name: sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))
-        for name, tree in jax.grad(error_alone)(params)["params"].items()
-    }
-    assert {name for name, size in sizes.items() if size > 0} == {"deviation", "colour"}
+def test_without_a_condition_nothing_is_modulated(rng):
+    net = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
+    params = net.init(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    assert not any(name.startswith("condition") for name in params)
+    assert set(params["down_0_0"]) == {"norm", "conv_in", "conv_out"}
 
 
 def test_level_features_tell_levels_apart():
@@ -106,8 +105,8 @@ def test_bfloat16_keeps_float32_masters_and_output(rng):
     x = jnp.asarray(rng.random((1, 32, 32, 3)), jnp.float32)
     exact = UNet(channels=3, widths=(8, 16), blocks=(1, 1))
     fast = UNet(channels=3, widths=(8, 16), blocks=(1, 1), dtype=jnp.bfloat16)
-    params = fast.init(jax.random.key(0), x, jnp.zeros(1), jnp.ones(1))
+    params = fast.init(jax.random.key(0), x)
     assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
-    one, other = (apply(net, x, jnp.zeros(1))(x, jnp.zeros(1)) for net in (exact, fast))
+    one, other = (apply(net, x)(x) for net in (exact, fast))
     assert other.dtype == jnp.float32
     assert 0 < float(jnp.abs(one - other).max()) < 0.05 * float(jnp.abs(one).max())

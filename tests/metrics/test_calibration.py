@@ -12,13 +12,11 @@ from fftdiff_jax.metrics import calibration
 def gaussian_case(
     rng: np.random.Generator, draws: int, spread: float = 0.05, claimed: float = 1.0
 ) -> calibration.Diagnostics:
-    """Truth and pairs of draws from one Gaussian a pixel, of `claimed` times the deviation."""
+    """Truth and draws from one Gaussian a pixel, the draws' of `claimed` times its deviation."""
     shape = (60, 64, 3)
     centre = rng.uniform(0.35, 0.65, shape)
     truth = np.round(255 * (centre + spread * rng.standard_normal(shape))).astype(np.uint8)
-    noise = rng.standard_normal((draws, *shape))
-    noise[1::2] = -noise[: draws // 2 * 2 : 2]
-    samples = centre + claimed * spread * noise
+    samples = centre + claimed * spread * rng.standard_normal((draws, *shape))
     rainy = np.clip(truth + 20.0, 0, 255).astype(np.uint8)
     return calibration.diagnose(rainy, samples.astype(np.float32), truth)
 
@@ -37,7 +35,9 @@ def test_a_wrong_spread_is_corrected_by_one_scalar(
 ) -> None:
     parts = [gaussian_case(rng, 16, claimed=claimed) for _ in range(6)]
     found = calibration.calibrate(parts)
-    assert found["scalar"] == pytest.approx(1 / claimed, rel=0.05)
+    # The truth's variance and that of the mean of the draws, over what the draws claim.
+    right = np.sqrt((1 + claimed**2 / 16) / (claimed**2 * (1 + 1 / 16)))
+    assert found["scalar"] == pytest.approx(right, rel=0.02)
     for level in calibration.LEVELS:
         name = f"{100 * level:g}"
         assert found["calibrated_coverage"][name] == pytest.approx(level, abs=0.02)

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.restore import notebook
 
 
@@ -27,8 +26,9 @@ def test_a_look_at_several_draws(photo, tiny_restorer):
     assert repr(look) == "Look(56 x 40 pixels, 3 draws)"
 
 
-def test_one_draw_is_before_and_after(photo, tiny_restorer):
+def test_the_best_photo_is_before_and_after(photo, tiny_restorer):
     look = notebook.look(tiny_restorer, photo)
+    np.testing.assert_array_equal(look.restored, tiny_restorer(photo))
     assert [ax.get_title() for ax in look.figure().axes] == ["rainy", "restored"]
     assert not look.spread.any()
     truth = notebook.Look(photo, look.draws, photo)
@@ -39,21 +39,23 @@ def test_a_restorer_says_what_it_is(tiny_restorer):
     card = tiny_restorer._repr_html_()
     assert "widths 8 16" in card
     assert "log_ratio" in card
+    assert "none: the best photo" in card
+    drawing = tiny_restorer.with_sampling(draws=3, steps=2)
+    assert "3 of 2 steps each, ddim" in drawing._repr_html_()
     encoded = re.search("base64,([^']+)", card)
     assert encoded
     assert Image.open(io.BytesIO(base64.b64decode(encoded[1]))).height > 100
 
 
-def test_the_picture_of_the_spread_is_of_windows(photo, rng):
-    """A single differing pixel is seen as a window whose mean variance is its own over their
-    number."""
+def test_the_picture_of_the_spread_is_of_pixels(photo):
+    """Its brightest colour means the spread that all but the last half per cent stay below."""
     draws = np.full((2, 40, 56, 3), 0.5, np.float32)
-    draws[0, 20, 28], draws[1, 20, 28] = 0.6, 0.4
+    draws[0, 20, 20:40], draws[1, 20, 20:40] = 0.6, 0.4
     picture, limit = notebook.Look(photo, draws).spread_picture()
-    assert limit == pytest.approx(255 * 0.1 / drawing.WINDOW, rel=1e-4)
-    brightest = np.argwhere((picture == picture[20, 28]).all(axis=-1))
-    assert len(brightest) == drawing.WINDOW**2
-    assert (picture[0, 0] != picture[20, 28]).any()
+    assert limit == pytest.approx(255 * np.sqrt(0.02), rel=1e-4)
+    brightest = (picture == picture[20, 28]).all(axis=-1)
+    assert brightest.sum() == 20
+    assert brightest[20, 20:40].all()
 
 
 def test_the_pictures_of_the_spectra_have_their_brightest_place_in_the_middle(photo):

@@ -5,8 +5,8 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict, unflatten_dict
 
+from fftdiff_jax.config import RETIRED, from_dict, from_saved, to_dict
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore import weights
 from fftdiff_jax.restore.open_weights import load_weights
@@ -58,7 +58,7 @@ def test_weights_of_another_network_are_refused(packed, tiny_restorer):
         load_weights(packed)
     deeper = dataclasses.replace(config.model, blocks=(2, 1))
     weights.save_weights(packed, params, dataclasses.replace(config, model=deeper))
-    with pytest.raises(UserError, match="has no unet/down_0_1"):
+    with pytest.raises(UserError, match="has no first/unet/down_0_1"):
         load_weights(packed)
 
 
@@ -69,20 +69,28 @@ def test_the_weights_in_the_box_open_and_are_small():
     photo = np.full((48, 64, 3), 128, np.uint8)
     # A grey card has no rain: nothing on it is changed by more than what nobody sees.
     assert np.abs(restorer(photo).astype(int) - photo).mean() < 8
+    one, other = restorer.sample(photo, draws=2)
+    assert (one != other).any()
 
 
-def without_a_layer(tree, name="deviation_in"):
-    flat = flatten_dict(tree, sep="/")
-    return unflatten_dict({key: leaf for key, leaf in flat.items() if name not in key}, sep="/")
+def test_fields_that_are_no_more_are_passed_over_in_files_alone(tiny_restorer):
+    values = to_dict(tiny_restorer.config)
+    for path in RETIRED:
+        group, name = path.split(".")
+        assert name not in values[group]
+        values[group][name] = 1.0
+    assert from_saved(values) == tiny_restorer.config
+    with pytest.raises(UserError, match="no such field"):
+        from_dict(values)
 
 
 def test_weights_of_an_earlier_version_are_refused_with_a_way_out(tmp_path, tiny_restorer):
-    """Version 0.1.0 had no layer for the deviation; as a file, and as the folder of a run."""
+    """Of one network for everything; as a file, and as the folder of a run."""
     config = tiny_restorer.config
     file, run = tmp_path / "old.safetensors", tmp_path / "run"
-    weights.save_weights(file, without_a_layer(tiny_restorer.params), config)
+    weights.save_weights(file, tiny_restorer.params["denoiser"], config)
     state = create_state(config)
-    old = [without_a_layer(tree) for tree in (state.params, state.ema_params)]
+    old = [tree["denoiser"] for tree in (state.params, state.ema_params)]
     checkpoints = Checkpoints(run)
     checkpoints.save(state.replace(params=old[0], ema_params=old[1]), config, {})
     checkpoints.close()

@@ -62,12 +62,13 @@ def test_only_the_kernels_inside_the_network_are_muons():
     state = optimizer.init(params)
     _, state = optimizer.update(gradients, state, params)
     updates, _ = optimizer.update(gradients, state, params)
-    inner = updates["unet"]["down_0_0"]["conv_in"]
+    network = updates["denoiser"]["unet"]
+    inner = network["down_0_0"]["conv_in"]
     rate = float(rate_schedule(config.training)(1))
     values = np.linalg.svd(np.asarray(inner["kernel"]).reshape(72, 8), compute_uv=False)
     assert values[0] == pytest.approx(config.training.muon_rate * rate, rel=0.35)
     # AdamW moves every number by about the rate.
-    for leaf in (inner["bias"], updates["unet"]["entry"]["kernel"]):
+    for leaf in (inner["bias"], network["entry"]["kernel"], network["condition_in"]["kernel"]):
         np.testing.assert_allclose(np.abs(leaf), config.training.learning_rate * rate, rtol=0.01)
 
 

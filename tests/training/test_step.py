@@ -10,6 +10,7 @@ import textwrap
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from fftdiff_jax.config import (
@@ -19,21 +20,22 @@ from fftdiff_jax.config import (
     RepresentationConfig,
     TrainingConfig,
 )
+from fftdiff_jax.method.method import Method, make_method
 from fftdiff_jax.metrics import lpips
 from fftdiff_jax.training.cluster import processes
-from fftdiff_jax.training.examples import Batch, config_at, later_examples
+from fftdiff_jax.training.examples import Batch, drawn_examples, spread_times
 from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import create_state, update_ema
-from fftdiff_jax.training.step import make_train_step
+from fftdiff_jax.training.step import AXIS, batch_loss, make_train_step
 from tests.commands import ROOT, environment
 
 MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
 BASE = Config(model=MODEL, training=TrainingConfig(steps=100, batch_size=4, warmup_steps=1))
 DIRECT = dataclasses.replace(
     BASE,
-    model=dataclasses.replace(MODEL, prediction="direct", self_conditioning=False),
+    model=dataclasses.replace(MODEL, prediction="direct"),
     representation=RepresentationConfig("signed_log", "raw", "constant"),
-    diffusion=DiffusionConfig(noise="independent", target="noise", loss="state"),
+    diffusion=DiffusionConfig(noise="independent", target="noise"),
 )
 
 
@@ -118,7 +120,7 @@ def test_perceptual_term_raises_the_loss_by_its_share():
 def test_a_perceptual_weight_loads_the_network():
     for weight in (0.0, 0.1):
         diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
-        found = perceptual_network(dataclasses.replace(BASE, diffusion=diffusion))
+        found = perceptual_network(diffusion)
         assert (found is not None) == (weight > 0)
 
 
@@ -136,38 +138,34 @@ def with_share(share):
 
 @pytest.mark.parametrize("share", [0.0, 0.125, 0.25, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("batch", [1, 2, 3, 16])
-def test_a_share_is_trained_at_random_times_on_any_number_of_devices(share, batch):
-    config = with_share(share)
-    alone = later_examples(config, 1, batch)
+def test_a_share_is_trained_for_draws_on_any_number_of_devices(share, batch):
+    alone = drawn_examples(share, 1, batch)
     wanted = alone.indices[0][alone.counts[0]]
     assert alone.total == np.ceil(batch * share - 1e-9)
     halves = [(wanted < edge).sum() for edge in range(batch + 1)]
     assert np.abs(np.array(halves) - share * np.arange(batch + 1)).max() < 1
     for devices in (n for n in range(1, batch + 1) if batch % n == 0):
-        split = later_examples(config, devices, batch // devices)
+        split = drawn_examples(share, devices, batch // devices)
         everywhere = split.indices + batch // devices * np.arange(devices)[:, None]
         assert sorted(everywhere[split.counts]) == list(wanted)
         assert sorted(split.order[split.counts]) == list(range(len(wanted)))
         assert all(len(set(row)) == len(row) for row in split.indices)
 
 
-def test_draws_begin_after_their_share_of_the_steps():
-    diffusion = dataclasses.replace(BASE.diffusion, draw_start=0.75)
-    late = dataclasses.replace(BASE, diffusion=diffusion)  # of 100 steps
-    shares = [config_at(late, step).diffusion.draw_share for step in range(1, 101)]
-    assert shares == 75 * [0.0] + 25 * [late.diffusion.draw_share]
-    always = dataclasses.replace(late, diffusion=dataclasses.replace(diffusion, draw_start=0.0))
-    never = dataclasses.replace(late, diffusion=dataclasses.replace(diffusion, draw_start=1.0))
-    assert all(config_at(always, step) == always for step in (1, 100))
-    assert config_at(never, 100).diffusion.draw_share == 0
-
-
-def test_the_loss_on_the_state_has_no_time_without_draws():
-    assert config_at(DIRECT, 1) == DIRECT
-
-
-def test_the_loss_on_the_state_trains_every_example_at_a_random_time():
-    assert later_examples(DIRECT, 2, 8).total == 16
+@pytest.mark.parametrize(("total", "at_one"), [(8, 0.5), (8, 0.0), (6, 0.5), (8, 0.25)])
+def test_a_share_of_the_times_is_1_and_the_rest_is_spread_evenly_below(total, at_one):
+    for seed in range(20):
+        times = np.sort(spread_times(jax.random.key(seed), jnp.arange(total), total, at_one))
+        below = times[times < 1]
+        assert len(below) == round(total * (1 - at_one))
+        assert below[0] >= 0
+        np.testing.assert_allclose(np.diff(below), 1 / len(below), atol=1e-5)
+    # Each example has times of its own in every step, whoever the others are.
+    some = spread_times(jax.random.key(19), jnp.arange(total)[1::2], total, at_one)
+    assert set(map(float, some)) <= set(map(float, times))
+    assert (
+        len({float(spread_times(jax.random.key(i), jnp.array([0]), 1)[0]) for i in range(9)}) == 9
+    )
 
 
 def test_the_first_estimate_learns_from_every_example_with_draws_and_without():
@@ -185,19 +183,115 @@ def test_the_first_estimate_learns_from_every_example_with_draws_and_without():
     assert differences[0.25] == pytest.approx(differences[0.0], rel=1e-4)
 
 
+def gradient_of(config, state, batch):
+    """Of the loss of a whole batch, on one device."""
+
+    def loss(params):
+        method = make_method(config)
+        alone = jax.vmap(
+            lambda *crops: batch_loss(
+                config, method, params, Batch(*crops), jax.random.key(0), None
+            ),
+            axis_name=AXIS,
+        )
+        return alone(*batch)[0]
+
+    return jax.jit(jax.grad(loss))(state.params)
+
+
+def test_draws_are_no_business_of_the_first_estimates_network():
+    """Its gradient is the same, to the size of rounding, with draws and without."""
+    state = create_state(BASE)
+    # At first the exit layers are 0, and nothing before them has a gradient.
+    state = state.replace(params=jax.tree.map(lambda leaf: leaf + 0.01, state.params))
+    alone, beside = (gradient_of(with_share(share), state, crops()) for share in (0.0, 0.5))
+    pairs = zip(jax.tree.leaves(alone["first"]), jax.tree.leaves(beside["first"]), strict=True)
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, atol=1e-5 * max(1.0, float(jnp.abs(a).max())))
+    sizes = [float(optax.global_norm(tree["denoiser"])) for tree in (alone, beside)]
+    assert sizes[0] == 0 < sizes[1]
+
+
+def test_the_two_samples_of_an_example_are_two_draws_of_one_state(monkeypatch):
+    """They see the same noisy states and times, and each latents of its own."""
+    seen = []
+
+    class Spy(Method):
+        def predict(self, params, noisy, rainy, t, first, latent):
+            seen.append((noisy, rainy, t, first, latent.numbers, latent.pixels))
+            return super().predict(params, noisy, rainy, t, first, latent)
+
+    config, batch = with_share(1.0), crops()
+    given = {f.name: getattr(make_method(config), f.name) for f in dataclasses.fields(Method)}
+
+    def look(clean, rainy):
+        seen.clear()
+        params = host_state(config).params
+        batch_loss(config, Spy(**given), params, Batch(clean, rainy), jax.random.key(0), None)
+        return tuple(seen)
+
+    one, other = jax.jit(jax.vmap(look, axis_name=AXIS))(*batch)
+    for a, b in zip(one[:4], other[:4], strict=True):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(one[4:], other[4:], strict=True):
+        latents = np.concatenate([a[0], b[0]]).reshape(8, -1)  # two of each of four examples
+        away = np.abs(latents[:, None] - latents[None]).max(axis=-1)
+        assert away[~np.eye(8, dtype=bool)].min() > 0.5
+    assert np.sum(np.asarray(one[2]) == 1) == 2  # half of the times
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_frozen_first_estimate_stays_to_the_last_bit(optimizer):
+    training = dataclasses.replace(
+        BASE.training, optimizer=optimizer, freeze_first=True, weight_decay=0.1, learning_rate=0.01
+    )
+    config = dataclasses.replace(BASE, training=training)
+    state, losses = run(config, count=3)
+    assert np.isfinite(losses).all()
+    for params in (state.params, state.ema_params):
+        before = host_state(config).params
+        pairs = zip(jax.tree.leaves(before["first"]), jax.tree.leaves(params["first"]), strict=True)
+        for a, b in pairs:
+            np.testing.assert_array_equal(a, b)
+        kernels = ("entry", "exit", "down_0_0")
+        for a, b in (
+            (tree["denoiser"]["unet"][name] for tree in (before, params)) for name in kernels
+        ):
+            assert (
+                max(
+                    float(jnp.abs(x - y).max())
+                    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+                )
+                > 1e-5
+            )
+
+
+def test_a_loss_of_draws_alone_does_not_see_the_first_estimates_error():
+    """Under `freeze_first` an example that is not drawn adds nothing."""
+    training = dataclasses.replace(BASE.training, freeze_first=True)
+    config = dataclasses.replace(BASE, training=training)
+    batch = crops()
+    changed = Batch(batch.clean.copy(), batch.rainy)
+    changed.clean[0, 1] = 255 - changed.clean[0, 1]
+    one, other = (
+        float(step_of(config)(start(BASE), examples, None)[1]["loss"])
+        for examples in (batch, changed)
+    )
+    assert one == pytest.approx(other, rel=1e-6)
+
+
 def with_diffusion(base, **changes):
     return dataclasses.replace(base, diffusion=dataclasses.replace(base.diffusion, **changes))
 
 
-REMEMBERS = dataclasses.replace(
-    DIRECT, model=dataclasses.replace(DIRECT.model, self_conditioning=True)
-)
 CHOICES = {
     "velocity": with_diffusion(DIRECT, target="velocity"),
     "clean": with_diffusion(DIRECT, target="clean"),
     "linear": with_diffusion(DIRECT, schedule="linear"),
-    "direct_remembers": REMEMBERS,
-    "image_consistent_state": with_diffusion(BASE, loss="state"),
+    "draws_alone": dataclasses.replace(
+        with_diffusion(BASE, draw_share=1.0),
+        training=dataclasses.replace(BASE.training, freeze_first=True),
+    ),
 }
 
 

@@ -121,7 +121,7 @@ def config(programs, pairs_csv, tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     yield Config(
         data=DataConfig(str(pairs_csv), crop_size=32, cache_dir=str(folder / "cache")),
-        model=ModelConfig(widths=(8, 16), blocks=(1, 1), self_conditioning=False),
+        model=ModelConfig(widths=(8, 16), blocks=(1, 1)),
         representation=RepresentationConfig(normalisation="constant"),
         training=TrainingConfig(
             steps=8,
@@ -243,7 +243,6 @@ def test_the_best_checkpoint_is_the_same_after_an_interrupted_validation(
     monkeypatch.setattr(loop, "_evaluate", lambda *unused: {})
     config = dataclasses.replace(
         config,
-        diffusion=dataclasses.replace(config.diffusion, draw_start=0.0),
         training=dataclasses.replace(config.training, checkpoint_every=8),
     )
     with monkeypatch.context() as patch:
