@@ -127,14 +127,14 @@ def test_both_distances_grow_with_blur_and_with_grain(harm, rng):
 
 
 def test_blocks_of_a_large_photo_have_the_features_of_the_whole(monkeypatch):
-    photo = data.coffee()[:200, :330]
+    photo = data.coffee()[:300, :330]
     whole = realism.features(photo)
     monkeypatch.setattr(lpips, "BLOCK_SIDE", 64)
     assert len(lpips.blocks_of(photo.shape[:2])) > 4
     for one, blocks, channels, stride in zip(
         whole, realism.features(photo), realism.CHANNELS, (2, 4), strict=True
     ):
-        assert one.size == blocks.size == (200 // stride) * (330 // stride)
+        assert one.size == blocks.size == (300 // stride) * (330 // stride)
         np.testing.assert_allclose(blocks.total, one.total, rtol=1e-4, atol=1e-2)
         np.testing.assert_allclose(blocks.products, one.products, rtol=1e-3, atol=1e-1)
         assert one.places.shape == blocks.places.shape == (realism.PLACES, channels)
