@@ -33,10 +33,13 @@ class Latent(NamedTuple):
     """Standard normal numbers that decide which of the possible photos a sample is."""
 
     numbers: Float[Array, "b n"]  # what a whole photo shares, such as how much of it is rain
-    pixels: Float[Array, "b h w 3"]  # what is local
+    # What is local: one picture for each of `CELLS`, constant over squares of so many pixels.
+    pixels: Float[Array, "b h w 3"]
 
 
 LATENT_NUMBERS = 32
+CELLS = (1, 4, 16)
+_WHOLE_PHOTO = 2**32 - 1  # the last number that no pixel's place has
 
 
 def placed_noise(
@@ -54,27 +57,16 @@ def placed_noise(
       size: height and width of a tile.
       channels: numbers a pixel.
     """
-    rows, columns = (jnp.arange(side, dtype=jnp.uint32) for side in size)
-
-    def pixel(draw_key: PRNGKeyArray, row: Int[Array, ""], column: Int[Array, ""]) -> Array:
-        # 65,536 columns: more than any photo has.
-        place = jax.random.fold_in(draw_key, (row << 16) + column)
-        return jax.random.normal(place, (channels,))
 
     def tile(origin: Int[Array, " 3"]) -> Array:
         draw_key = jax.random.fold_in(key, origin[0])
-        top, left = origin[1].astype(jnp.uint32), origin[2].astype(jnp.uint32)
-        across = jax.vmap(pixel, in_axes=(None, None, 0))
-        noise = jax.vmap(across, in_axes=(None, 0, None))(draw_key, top + rows, left + columns)
+        noise = _noise_at(draw_key, *_places(origin, size), channels)
         constant = jax.random.normal(jax.random.fold_in(draw_key, _WHOLE_PHOTO), (channels,))
         centred = noise - noise.mean(axis=(0, 1))
         # A mean of n numbers has the std n^-1/2.
         return centred + constant / math.sqrt(size[0] * size[1])
 
     return jax.vmap(tile)(tile_origins)
-
-
-_WHOLE_PHOTO = 2**32 - 1  # the last number that no pixel's place has
 
 
 def placed_latent(
@@ -85,19 +77,51 @@ def placed_latent(
     Args:
       key, tile_origins, size: see `placed_noise`.
     """
-    of_numbers, of_pixels = jax.random.split(key)
 
-    def numbers(origin: Int[Array, " 3"]) -> Float[Array, " n"]:
-        return jax.random.normal(jax.random.fold_in(of_numbers, origin[0]), (LATENT_NUMBERS,))
+    def tile(origin: Int[Array, " 3"]) -> Latent:
+        draw_key = jax.random.fold_in(key, origin[0])
+        numbers = jax.random.normal(jax.random.fold_in(draw_key, _WHOLE_PHOTO), (LATENT_NUMBERS,))
+        rows, columns = _places(origin, size)
+        pictures = [
+            _noise_at(jax.random.fold_in(draw_key, i), rows // cell, columns // cell, 1)
+            for i, cell in enumerate(CELLS)
+        ]
+        return Latent(numbers, jnp.concatenate(pictures, axis=-1))
 
-    return Latent(jax.vmap(numbers)(tile_origins), placed_noise(of_pixels, tile_origins, size))
+    return jax.vmap(tile)(tile_origins)
 
 
 def draw_latent(key: PRNGKeyArray, size: tuple[int, int]) -> Latent:
     """The latent of one example from a key alone, as training wants it."""
-    of_numbers, of_pixels = jax.random.split(key)
-    numbers = jax.random.normal(of_numbers, (LATENT_NUMBERS,))
-    return Latent(numbers, jax.random.normal(of_pixels, (*size, 3)))
+    of_place, of_latent = jax.random.split(key)
+    # Anywhere in a photo: cells begin at any pixel of a crop.
+    place = jax.random.randint(of_place, (2,), 0, max(CELLS))
+    origin = jnp.concatenate([jnp.zeros(1, place.dtype), place])
+    return jax.tree.map(lambda leaf: leaf[0], placed_latent(of_latent, origin[None], size))
+
+
+def _places(
+    origin: Int[Array, " 3"], size: tuple[int, int]
+) -> tuple[Int[Array, " h"], Int[Array, " w"]]:
+    """Rows and columns of a tile's pixels in the whole photo."""
+    starts = origin[1:].astype(jnp.uint32)
+    rows, columns = (
+        start + jnp.arange(side, dtype=jnp.uint32) for start, side in zip(starts, size, strict=True)
+    )
+    return rows, columns
+
+
+def _noise_at(
+    key: PRNGKeyArray, rows: Int[Array, " h"], columns: Int[Array, " w"], channels: int
+) -> Float[Array, "h w c"]:
+    """Standard white noise that depends on nothing but the key and the place."""
+
+    def pixel(row: Int[Array, ""], column: Int[Array, ""]) -> Array:
+        # 65,536 columns: more than any photo has.
+        place = jax.random.fold_in(key, (row << 16) + column)
+        return jax.random.normal(place, (channels,))
+
+    return jax.vmap(lambda row: jax.vmap(lambda column: pixel(row, column))(columns))(rows)
 
 
 def colour_as_rain(white: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:

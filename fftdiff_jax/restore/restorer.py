@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from jaxtyping import Float, PyTree, UInt8, UInt16
@@ -25,6 +26,14 @@ DRAWS_OF_A_SPREAD = 8  # where no number is asked for
 
 # What may be restored: an array, or an image as Pillow opens it.
 Photo = UInt8[np.ndarray, "h w 3"] | Image.Image
+
+
+class Variants(NamedTuple):
+    """What several draws of one photo show."""
+
+    best: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
+    draws: UInt8[np.ndarray, "n h w 3"] | UInt16[np.ndarray, "n h w 3"]
+    spread: Float[np.ndarray, "h w"]  # see `Restorer.with_spread`
 
 
 class Restorer:
@@ -155,6 +164,37 @@ class Restorer:
             restored[strip.rows] = to_bits(strip.best, bits)
             spread[strip.rows] = drawing.spread(strip.draws)
         return restored, spread
+
+    def variants(
+        self,
+        photo: Photo,
+        *,
+        draws: int = DRAWS_OF_A_SPREAD,
+        shown: int = 3,
+        steps: int | None = None,
+        seed: int = 0,
+        bits: int = 8,
+    ) -> Variants:
+        """The best photo, those of several draws that differ most, and where they differ.
+
+        Memory holds all draws, rounded.
+
+        Raises:
+          UserError: as for `with_spread`.
+        """
+        pixels, count = _pixels(photo), _several(draws)
+        restored = np.empty(pixels.shape, pixel_type(bits))
+        spread = np.empty(pixels.shape[:2], np.float32)
+        drawn = np.empty((count, *pixels.shape), pixel_type(bits))
+        squares = np.zeros((count, count))
+        for strip in self._strips(pixels, count, steps, seed):
+            restored[strip.rows] = to_bits(strip.best, bits)
+            spread[strip.rows] = drawing.spread(strip.draws)
+            drawn[:, strip.rows] = to_bits(strip.draws, bits)
+            for i, j in itertools.combinations(range(count), 2):
+                squares[i, j] += np.square(strip.draws[i] - strip.draws[j]).sum()
+        numbers = drawing.most_different(squares + squares.T, shown)
+        return Variants(restored, drawn[numbers], spread)
 
     def sample(
         self,

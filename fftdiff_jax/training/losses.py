@@ -19,8 +19,9 @@ from fftdiff_jax.training.examples import Noised
 # Where L1 is rounded off, a fortieth of a grey level. At a sharp kink the sign of an error of the
 # size of rounding decides on a whole gradient, and runs on other devices part company.
 L1_ROUNDING = 1e-4
-# Weights and sides, in pixels, of the patches whose means a draw is scored on.
-PATCHES = ((1.0, 1), (1.0, 4), (1.0, 16))
+# Weights of what draws are scored on: the photo, then the bands of its pyramid, finest first.
+PHOTO_WEIGHT = 1.0
+BAND_WEIGHTS = (1.0, 2.0, 2.0, 1.0, 1.0)
 DRAW_PERCEPTUAL = (
     0.5  # of the weight of LPIPS in the first estimate's loss: for each of two samples
 )
@@ -69,8 +70,8 @@ def draw_loss(
 ) -> Float[Array, " b"]:
     """How far two samples are from being spread as the truth is: a scoring rule, least if they are.
 
-    The energy score of pixels, of means over patches, and of the spectrum, plus a little LPIPS of
-    each sample.
+    The energy score of the photo and of each band of its Laplacian pyramid, so that every band is
+    spread for itself, plus a little LPIPS of each sample.
 
     Args:
       config: the weights of the terms.
@@ -78,24 +79,32 @@ def draw_loss(
       clean: the truth.
       perceptual: weights of LPIPS; None: without this term.
     """
-    loss = jnp.zeros(len(clean))
-    for weight, size in PATCHES:
-        loss += weight * fair_score(*(_patch_means(x, size) for x in (one, other, clean)))
-    if config.spectrum_weight > 0:
-        loss += config.spectrum_weight * fair_score(
-            *(spectra.to_spectrum(x) for x in (one, other, clean))
-        )
+    loss = PHOTO_WEIGHT * fair_score(one, other, clean)
+    bands = zip(*(pyramid(x) for x in (one, other, clean)), strict=True)
+    for weight, band in zip(BAND_WEIGHTS, bands, strict=False):
+        loss += weight * fair_score(*band)
     if perceptual is not None:
         distances = (lpips.perceptual_distance(perceptual, x, clean) for x in (one, other))
         loss += DRAW_PERCEPTUAL * config.perceptual_weight * sum(distances)
     return loss
 
 
-def _patch_means(x: Float[Array, "b h w 3"], side: int) -> Float[Array, "b h2 w2 3"]:
-    """Means over side x side pixels; what does not fill a patch is left out."""
-    b, rows, columns = x.shape[0], x.shape[1] // side, x.shape[2] // side
-    patches = x[:, : rows * side, : columns * side].reshape(b, rows, side, columns, side, 3)
-    return patches.mean(axis=(2, 4))
+def pyramid(photo: Float[Array, "b h w 3"]) -> list[Float[Array, "b h2 w2 3"]]:
+    """The bands of a Laplacian pyramid, an octave each, finest first, and what is left.
+
+    Burt and Adelson 1983, with means of 2 x 2 pixels for their filter; a last odd row or column is
+    left out.
+    """
+    bands = []
+    for _ in BAND_WEIGHTS[1:]:
+        rows, columns = photo.shape[1] // 2, photo.shape[2] // 2
+        if rows == 0 or columns == 0:
+            break
+        photo = photo[:, : 2 * rows, : 2 * columns]
+        coarse = photo.reshape(len(photo), rows, 2, columns, 2, 3).mean(axis=(2, 4))
+        bands.append(photo - jnp.repeat(jnp.repeat(coarse, 2, axis=1), 2, axis=2))
+        photo = coarse
+    return [*bands, photo]
 
 
 def fair_score(

@@ -17,7 +17,7 @@ from fftdiff_jax.training.losses import draw_loss, first_loss, state_loss
 from fftdiff_jax.training.state import TrainState, make_optimizer, update_ema
 
 AXIS = "devices"
-AT_ONE = 0.5  # share of the examples for draws that are trained at t = 1
+AT_ONE = 0.75  # share of the examples for draws that are trained at t = 1
 
 TrainStep = Callable[[TrainState, Batch, PyTree], tuple[TrainState, dict[str, Array]]]
 

@@ -1,0 +1,39 @@
+r"""The draws of weights whose first estimate is finished: it stays, and the denoiser learns.
+
+    fftdiff-jax train --config=draws --config.data.manifest=train.csv \
+        --config.training.initial_weights=runs/first --workdir=runs/draws
+
+The network must be that of the first estimate (--config.model.widths and so on). Muon at a constant
+rate, which falls to 0 in the last steps.
+"""
+
+from fftdiff_jax.config import Config, DataConfig, DiffusionConfig, ModelConfig, TrainingConfig
+
+
+def get_config() -> Config:
+    """Returns the experiment."""
+    return Config(
+        data=DataConfig(
+            manifest="train.csv",
+            crop_size=96,
+            pair_repeats=2,
+            rendered_rain=0.3,
+            toned_rain=0.2,
+            photographed_rain=0.25,
+        ),
+        model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
+        diffusion=DiffusionConfig(perceptual_weight=0.1, draw_share=1.0),
+        training=TrainingConfig(
+            steps=4000,
+            batch_size=6,
+            seed=23,
+            optimizer="muon",
+            muon_rate=0.01,
+            schedule="constant",
+            decay_steps=1000,
+            initial_weights="runs/first",
+            freeze_first=True,
+            evaluate_every=1000,
+            sample_every=1000,
+        ),
+    )
