@@ -74,7 +74,7 @@ def batch_loss(
 ) -> Float[Array, ""]:
     """The loss of one device's part of a batch, the mean over its examples.
 
-    Every example is trained for the first estimate. Some are trained for draws too, half of them at
+    Every example is trained for the first estimate. Some are trained for draws too, most of them at
     t = 1, where every draw starts, the others at a random time: the denoiser samples the clean
     photo twice from one noisy state, beside the first estimate, which has no gradient from there.
     A direct network is trained on all examples at random times.
