@@ -1,4 +1,4 @@
-"""Noise that is bound to places, and the latent numbers of a draw."""
+"""The latent of a draw: numbers that a whole photo shares, pictures that are bound to places."""
 
 import jax
 import jax.numpy as jnp
@@ -10,18 +10,43 @@ from fftdiff_jax.method import noises
 KEY = jax.random.key(1)
 
 
-def placed(*origins, key=KEY, size=(16, 12)):
+def placed(*origins, key=KEY, size=(40, 36)):
     found = noises.placed_latent(key, jnp.asarray(origins), size)
     return np.asarray(found.numbers), np.asarray(found.pixels)
+
+
+def independent(numbers, pixels):
+    """What of a latent in one cell of each size is drawn by itself: a row a draw."""
+    return np.concatenate(
+        [numbers, pixels[:, :4, :4, 0].reshape(len(pixels), -1), pixels[:, 0, 0, 1:]], axis=1
+    )
+
+
+def require_standard(rows):
+    """Standard normal, and no column knows anything of another, or of the next row's."""
+    count, width = rows.shape
+    assert rows.mean() == pytest.approx(0, abs=5 / np.sqrt(rows.size))
+    assert rows.std() == pytest.approx(1, abs=5 / np.sqrt(2 * rows.size))
+    assert np.abs(np.corrcoef(rows.T) - np.eye(width)).max() < 6 / np.sqrt(count)
+    assert np.mean(rows[1:] * rows[:-1]) == pytest.approx(0, abs=5 / np.sqrt(rows.size))
 
 
 def test_tiles_of_a_draw_share_their_numbers_and_pixels_go_by_place():
     numbers, pixels = placed((2, 0, 0), (2, 5, 7))
     assert numbers.shape == (2, noises.LATENT_NUMBERS)
     np.testing.assert_array_equal(numbers[0], numbers[1])
-    shared = pixels[0, 5:, 7:] - pixels[1, :-5, :-7]  # the constant term alone differs
-    np.testing.assert_allclose(shared, np.broadcast_to(shared[0, 0], shared.shape), atol=1e-5)
+    np.testing.assert_array_equal(pixels[0, 5:, 7:], pixels[1, :-5, :-7])
     assert np.abs(pixels[0] - pixels[1]).max() > 1
+
+
+@pytest.mark.parametrize(("channel", "cell"), enumerate(noises.CELLS))
+def test_a_picture_is_constant_over_cells_of_the_whole_photo(channel, cell):
+    top, left = 37, 50
+    picture = placed((0, top, left))[1][0, ..., channel]
+    for axis, start in ((0, top), (1, left)):
+        changes = np.abs(np.diff(picture, axis=axis)).max(axis=1 - axis) > 0
+        ends = (start + 1 + np.arange(len(changes))) % cell == 0
+        np.testing.assert_array_equal(changes, ends)
 
 
 def test_draws_and_keys_have_numbers_and_pixels_of_their_own():
@@ -34,26 +59,18 @@ def test_draws_and_keys_have_numbers_and_pixels_of_their_own():
 
 
 def test_a_draws_latent_is_standard_and_knows_nothing_of_the_next_ones():
-    numbers, pixels = placed(*((draw, 0, 0) for draw in range(400)), size=(4, 4))
-    for part in (numbers, pixels.reshape(400, -1)):
-        assert part.mean() == pytest.approx(0, abs=5 / np.sqrt(part.size))
-        assert part.std() == pytest.approx(1, abs=5 / np.sqrt(2 * part.size))
-        between = np.corrcoef(part.T) - np.eye(part.shape[1])
-        assert np.abs(between).max() < 6 / np.sqrt(400)
-        after = np.mean(part[1:] * part[:-1])
-        assert after == pytest.approx(0, abs=5 / np.sqrt(part.size))
-    both = np.corrcoef(numbers.T, pixels.reshape(400, -1).T)[: numbers.shape[1], numbers.shape[1] :]
-    assert np.abs(both).max() < 6 / np.sqrt(400)
+    found = placed(*((draw, 0, 0) for draw in range(400)), size=(4, 4))
+    require_standard(independent(*found))
 
 
-def test_training_and_drawing_see_latents_of_one_kind():
-    keys = jax.random.split(KEY, 300)
-    found = jax.vmap(lambda key: noises.draw_latent(key, (4, 4)))(keys)
-    assert found.numbers.shape == (300, noises.LATENT_NUMBERS)
-    assert found.pixels.shape == (300, 4, 4, 3)
-    for part in map(np.asarray, found):
-        assert part.std() == pytest.approx(1, abs=5 / np.sqrt(2 * part.size))
-    # Neither part is the other's numbers again.
-    flat = np.asarray(found.pixels).reshape(300, -1)
-    both = np.corrcoef(np.asarray(found.numbers).T, flat.T)[: noises.LATENT_NUMBERS]
-    assert np.abs(both - np.eye(*both.shape)).max() < 6 / np.sqrt(300)
+def test_training_sees_latents_of_the_same_kind_anywhere_in_a_photo():
+    keys = jax.random.split(KEY, 400)
+    found = jax.vmap(lambda key: noises.draw_latent(key, (17, 17)))(keys)
+    assert found.numbers.shape == (400, noises.LATENT_NUMBERS)
+    pixels = np.asarray(found.pixels)
+    require_standard(independent(np.asarray(found.numbers), pixels)[:, noises.LATENT_NUMBERS :])
+    require_standard(np.asarray(found.numbers))
+    # In 17 columns one cell of 16 ends somewhere, wherever the crop begins.
+    ends = [np.flatnonzero(np.abs(np.diff(one[0, :, -1])) > 0) for one in pixels]
+    assert set(map(len, ends)) == {1}
+    assert {int(end[0]) for end in ends} == set(range(max(noises.CELLS)))

@@ -26,3 +26,11 @@ def test_the_spread_is_the_root_mean_square_over_the_colours(rng):
 def test_one_draw_has_no_spread():
     with pytest.raises(UserError, match="at least 2"):
         drawing.spread(np.zeros((1, 4, 4, 3)))
+
+
+def test_the_draws_that_are_shown_lie_far_apart():
+    """On a line: its two ends, then the one that is furthest from both, and so on."""
+    places = np.array([0.0, 1.0, 5.0, 5.1, 10.0])
+    squares = np.square(places[:, None] - places[None])
+    for count, expected in ((2, [0, 4]), (3, [0, 4, 2]), (4, [0, 4, 2, 1]), (9, [0, 4, 2, 1, 3])):
+        assert drawing.most_different(squares, count) == expected

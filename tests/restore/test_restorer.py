@@ -16,6 +16,7 @@ from fftdiff_jax.config import Config, DiffusionConfig, ModelConfig, SamplingCon
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import noises, rain_spectrum, representations
 from fftdiff_jax.method.method import make_method
+from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.metrics.scores import score_photos
 from fftdiff_jax.pixels import to_uint8
 from fftdiff_jax.restore import engine, tile_programs, tiling
@@ -279,6 +280,21 @@ def test_uncertainty_is_the_draws_spread(rng, tiny_restorer):
     np.testing.assert_allclose(pixels**2, variance.mean(axis=-1), rtol=1e-3, atol=1e-9)
     # Parseval: an orthonormal transform keeps the total variance.
     np.testing.assert_allclose((frequencies**2).sum(), (pixels**2).sum(), rtol=1e-3)
+
+
+def test_variants_are_the_draws_that_differ_most(rng, tiny_restorer):
+    photo = rng.integers(0, 256, (40, 50, 3), np.uint8)
+    found = tiny_restorer.variants(photo, draws=5, shown=3, steps=2, seed=4)
+    best, spread = tiny_restorer.with_spread(photo, draws=5, steps=2, seed=4)
+    np.testing.assert_array_equal(found.best, best)
+    np.testing.assert_array_equal(found.spread, spread)
+    draws = tiny_restorer.sample_float(photo, draws=5, steps=2, seed=4)
+    squares = np.square(draws[:, None] - draws[None]).mean(axis=(2, 3, 4))
+    chosen = drawing.most_different(squares, 3)
+    np.testing.assert_array_equal(found.draws, to_uint8(draws[chosen]))
+    assert tiny_restorer.variants(photo, draws=2, bits=16).draws.dtype == np.uint16
+    with pytest.raises(UserError, match="at least 2"):
+        tiny_restorer.variants(photo, draws=1)
 
 
 def test_as_many_compilations_as_tile_sizes_for_photos_of_all_sizes(rng, tiny_restorer):

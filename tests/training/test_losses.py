@@ -91,6 +91,33 @@ def test_the_draws_loss_is_least_for_the_truths_own_distribution(wrong, rng):
     assert mean_loss(rng, shape, **wrong) > 1.02 * right
 
 
+@pytest.mark.parametrize("size", [(16, 16), (32, 48), (8, 24), (2, 2)])
+def test_a_pyramid_holds_the_whole_photo_an_octave_a_band(size, rng):
+    photo = rng.random((2, *size, 3)).astype(np.float32)
+    *bands, rest = (np.asarray(band) for band in losses.pyramid(jnp.asarray(photo)))
+    assert len(bands) <= len(losses.BAND_WEIGHTS) - 1
+    whole = rest
+    for band in reversed(bands):
+        whole = (
+            band + whole.repeat(2, axis=1).repeat(2, axis=2)[:, : band.shape[1], : band.shape[2]]
+        )
+        # Nothing of a band is coarser than its own octave.
+        rows, columns = band.shape[1] // 2, band.shape[2] // 2
+        coarser = band.reshape(2, rows, 2, columns, 2, 3).mean(axis=(2, 4))
+        np.testing.assert_allclose(coarser, 0, atol=1e-6)
+    np.testing.assert_allclose(whole, photo, atol=1e-6)
+    shrunk = 2 ** len(bands)
+    blocks = photo.reshape(2, size[0] // shrunk, shrunk, size[1] // shrunk, shrunk, 3)
+    np.testing.assert_allclose(rest, blocks.mean(axis=(2, 4)), atol=1e-6)
+
+
+def test_an_odd_row_has_no_octave_to_be_in(rng):
+    photo = jnp.asarray(rng.random((1, 5, 1, 3)), jnp.float32)
+    (whole,) = losses.pyramid(photo)
+    np.testing.assert_array_equal(whole, photo)
+    assert [band.shape[1] for band in losses.pyramid(jnp.ones((1, 7, 6, 3)))] == [6, 2, 1][:3]
+
+
 def test_both_samples_count_alike_and_the_truth_costs_nothing(rng):
     one, other, clean = rng.random((3, 2, 16, 16, 3)).astype(np.float32)
     found = draw_loss()(one, other, clean)
