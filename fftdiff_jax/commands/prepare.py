@@ -21,10 +21,9 @@ from pathlib import Path
 from absl import flags
 
 from fftdiff_jax.commands import shared
+from fftdiff_jax.data.prepare.layouts import LAYOUTS
 
-_LAYOUTS = ["rain800", "rain1400", "rain100", "folders", "regex"]
-
-LAYOUT = flags.DEFINE_enum("layout", None, _LAYOUTS, "How the data set lies on disk.")
+LAYOUT = flags.DEFINE_enum("layout", None, list(LAYOUTS), "How the data set lies on disk.")
 ROOT = flags.DEFINE_string("root", None, "Folder of the data set.")
 OUTPUT = shared.define_output("The manifest: written with --root, else read.")
 CLEAN = flags.DEFINE_string("clean", "", "folders: folder of clean photos. regex: a template.")
@@ -91,7 +90,7 @@ def _prepare(root: str, output: str) -> None:
     from fftdiff_jax.errors import UserError
 
     if LAYOUT.value is None:
-        raise UserError(f"--layout is missing; one of {', '.join(_LAYOUTS)}")
+        raise UserError(f"--layout is missing; one of {', '.join(LAYOUTS)}")
     report = prepare_manifest(
         LAYOUT.value,
         root,

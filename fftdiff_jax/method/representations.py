@@ -79,13 +79,6 @@ class Representation(Protocol):
         """The clean photo that the state stands for, given the rainy one."""
         ...
 
-    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
-        """How strong what noise of std 1 decodes to is at each frequency, to first order.
-
-        The root mean square of the change of the spectrum, for `noises.PhotoNoise` in the state.
-        """
-        ...
-
 
 @dataclasses.dataclass(frozen=True)
 class LogRatio:
@@ -120,12 +113,6 @@ class LogRatio:
         ratio = jnp.clip(state[..., :3] * scale, -LARGEST_LOG, LARGEST_LOG)
         after = (before + MAGNITUDE_FLOOR) * jnp.exp(ratio) - MAGNITUDE_FLOOR
         return to_photo(unit(source) * after * _turn(state[..., 3:] * phase_scale))
-
-    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
-        """See `Representation`."""
-        magnitude = magnitude_and_phase(to_spectrum(rainy))[0]
-        scale, phase_scale = self._scales(magnitude)
-        return jnp.hypot((magnitude + MAGNITUDE_FLOOR) * scale, magnitude * phase_scale)
 
     def _scales(
         self, magnitude: Float[Array, "*b h w 3"]
@@ -171,12 +158,6 @@ class SignedLog:
         after = before + change
         return to_photo(unit(source) * after * _turn(state[..., 3:] * phase_scale))
 
-    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
-        """See `Representation`."""
-        magnitude = magnitude_and_phase(to_spectrum(rainy))[0]
-        scale, phase_scale = self._scales(magnitude)
-        return jnp.hypot(SIGNED_LOG_UNIT * scale, magnitude * phase_scale)
-
     def _scales(
         self, magnitude: Float[Array, "*b h w 3"]
     ) -> tuple[Float[Array, ...], Float[Array, ...]]:
@@ -214,10 +195,6 @@ class ComplexDifference:
         source = to_spectrum(rainy)
         turned = jax.lax.complex(state[..., :3], state[..., 3:]) * self._scale(source)
         return to_photo(source + turned * unit(source))
-
-    def strength(self, rainy: Float[Array, "*b h w 3"]) -> Float[Array, "*b h w 3"]:
-        """See `Representation`; real and imaginary part have deviation 1 each."""
-        return jnp.broadcast_to(math.sqrt(2) * self._scale(to_spectrum(rainy)), rainy.shape)
 
     def _scale(self, spectrum: Complex[Array, "*b h w 3"]) -> Float[Array, "h w 1"]:
         height, width = spectrum.shape[-3:-1]

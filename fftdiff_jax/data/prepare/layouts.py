@@ -9,13 +9,11 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fftdiff_jax.data.images import PHOTO_SUFFIXES
 from fftdiff_jax.errors import UserError
-
-LAYOUTS = ("rain800", "rain1400", "rain100", "folders", "regex")
 
 _CLEAN_FOLDERS = (
     "groundtruth", "gt", "clean", "norain", "target", "targets", "images", "image", "label",
@@ -80,16 +78,7 @@ def find_pairs(
     ]
     if not photos:
         raise UserError(f"{root}: holds no photos ({', '.join(PHOTO_SUFFIXES)})")
-    if layout == "rain800":
-        return Found(tuple(FoundPair(path, path, _name(path, root)) for path in photos))
-    if layout == "rain1400":
-        found = _rain1400(root, photos)
-    elif layout == "rain100":
-        found = _rain100(root, photos)
-    elif layout == "folders":
-        found = _folders(root, photos, clean, rainy)
-    else:
-        found = _regex(root, photos, clean, rainy)
+    found = LAYOUTS[layout](root, photos, clean, rainy)
     if not found.pairs:
         seen = ", ".join(_name(path, root) for path in photos[:3])
         raise UserError(
@@ -168,31 +157,35 @@ def _joined(root: Path, clean: dict[Path, _Keys], rainy: dict[Path, _Keys]) -> F
     return Found(tuple(pairs), tuple(unpaired))
 
 
-def _rain1400(root: Path, photos: Sequence[Path]) -> Found:
+def _rain800(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Found:
+    """One file holds both photos of a pair, side by side."""
+    del clean, rainy
+    return Found(tuple(FoundPair(path, path, _name(path, root)) for path in photos))
+
+
+def _rain1400(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Found:
     """ground_truth/901.jpg with rainy_image/901_1.jpg to 901_14.jpg."""
-    clean: dict[Path, _Keys] = {}
-    rainy: dict[Path, _Keys] = {}
+    del clean, rainy
+    sides: dict[str, dict[Path, _Keys]] = {"clean": {}, "rainy": {}, "": {}}
     for path in photos:
         side, around, above = _side(path, root)
         scene = path.stem.rpartition("_")[0]
-        if side == "clean":
-            clean[path] = [(around, path.stem), (above, path.stem)]
-        elif side == "rainy":
-            rainy[path] = [(group, key) for key in (scene, path.stem) for group in (around, above)]
-    return _joined(root, clean, rainy)
+        names = (path.stem,) if side == "clean" else (scene, path.stem)
+        sides[side][path] = [(group, key) for key in names for group in (around, above)]
+    return _joined(root, sides["clean"], sides["rainy"])
 
 
 _RAIN100 = re.compile(r"(?P<side>no)?rain[-_]?(?P<number>[0-9]+)(?P<scale>x[0-9]+)?", re.I)
 
 
-def _rain100(root: Path, photos: Sequence[Path]) -> Found:
+def _rain100(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Found:
     """norain-001.png with rain-001.png, in one folder, beside rainy/ or in two folders.
 
     Leading zeros do not count; rain-1x2 belongs to norain-1x2 or else to norain-1.
     """
+    del clean, rainy
     for by_folder in (True, False):
-        clean: dict[Path, _Keys] = {}
-        rainy: dict[Path, _Keys] = {}
+        sides: dict[str, dict[Path, _Keys]] = {"clean": {}, "rainy": {}}
         for path in photos:
             match = _RAIN100.fullmatch(path.stem)
             if match is None:
@@ -201,12 +194,9 @@ def _rain100(root: Path, photos: Sequence[Path]) -> Found:
             if not (side and by_folder):
                 side = "clean" if match["side"] else "rainy"
             number, scale = match["number"].lstrip("0") or "0", (match["scale"] or "").lower()
-            if side == "clean":
-                clean[path] = [(around, number + scale), (above, number + scale)]
-            else:
-                names = (number + scale, number)
-                rainy[path] = [(group, name) for name in names for group in (around, above)]
-        found = _joined(root, clean, rainy)
+            names = (number + scale,) if side == "clean" else (number + scale, number)
+            sides[side][path] = [(group, name) for name in names for group in (around, above)]
+        found = _joined(root, sides["clean"], sides["rainy"])
         if found.pairs:
             break
     return found
@@ -271,3 +261,13 @@ def _regex(root: Path, photos: Sequence[Path], clean: str, rainy: str) -> Found:
         else:
             unpaired.append(path)
     return Found(tuple(pairs), tuple(unpaired))
+
+
+# Who adds one writes a function like these.
+LAYOUTS: dict[str, Callable[[Path, Sequence[Path], str, str], Found]] = {
+    "rain800": _rain800,
+    "rain1400": _rain1400,
+    "rain100": _rain100,
+    "folders": _folders,
+    "regex": _regex,
+}
