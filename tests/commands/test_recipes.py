@@ -2,6 +2,7 @@
 
 import pytest
 
+from fftdiff_jax.commands import config_flags
 from fftdiff_jax.commands.config_flags import load_config, load_sweep
 from fftdiff_jax.training.run_setup import require_known
 from tests.commands import ROOT
@@ -11,6 +12,11 @@ EXPERIMENTS = ROOT / "experiments"
 
 def files(folder):
     return sorted(p for p in (EXPERIMENTS / folder).glob("*.py") if p.stem != "__init__")
+
+
+def test_every_recipe_of_the_package_has_its_file():
+    recipes = {path.stem for path in config_flags.RECIPES.glob("*.py")} - {"__init__"}
+    assert {path.stem for path in files("configs")} == recipes
 
 
 @pytest.mark.parametrize("path", files("configs"), ids=lambda path: path.stem)
