@@ -79,8 +79,9 @@ def draw_path(
       seed: of the noise.
 
     Raises:
-      UserError: fewer than one step.
+      UserError: fewer than one step, or weights that were not trained for draws.
     """
+    restorer.require_draws()
     way = dataclasses.replace(restorer.config.sampling, steps=steps)
     draw = jax.jit(make_trajectory(make_method(restorer.config), way))
     photo, place = rainy[None].astype(np.float32) / 255, np.zeros((1, 3), np.int32)

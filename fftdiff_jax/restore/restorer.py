@@ -247,6 +247,14 @@ class Restorer:
         power = sum(spectral_power(draw - mean) for draw in found) / (draws - 1)
         return drawing.spread(found), np.sqrt(power)
 
+    def require_draws(self) -> None:
+        """Raises `UserError` where the weights were not trained for draws."""
+        if self._engine.method.denoiser is None:
+            raise UserError(
+                f"{self.name or 'the weights'}: were trained for the first estimate alone and draw "
+                "nothing (diffusion.draw_share was 0)"
+            )
+
     def _count(self, draws: int | None) -> int:
         count = self.default_draws if draws is None else draws
         if count < 0:
@@ -262,11 +270,8 @@ class Restorer:
         steps = self.default_steps if steps is None else steps
         if steps < 1:
             raise UserError(f"steps is {steps}; a draw takes at least 1")
-        if draws and self._engine.method.denoiser is None:
-            raise UserError(
-                f"{self.name or 'the weights'}: were trained for the first estimate alone and draw "
-                "nothing (diffusion.draw_share was 0)"
-            )
+        if draws:
+            self.require_draws()
         return self._engine.strips(photo, range(draws), steps, seed)
 
 

@@ -83,6 +83,15 @@ def require_known(config: Config) -> None:
         )
     if model.prediction == "image_consistent" and config.diffusion.noise != "photo":
         raise UserError('diffusion.noise must be "photo" where the network sees photos')
+    draws = config.sampling.draws
+    if model.prediction == "direct" and draws < 1:
+        raise UserError(
+            f"sampling.draws is {draws}; a direct network has no first estimate: take 1 or more"
+        )
+    if model.prediction == "image_consistent" and share == 0 and draws > 0:
+        raise UserError(
+            f"sampling.draws is {draws}, but nothing is trained for draws: diffusion.draw_share is 0"
+        )
 
 
 def open_data(config: Config) -> tuple[Manifest, Manifest | None]:

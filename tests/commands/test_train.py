@@ -154,6 +154,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
         ("--config.training.evaluate_every=0", "evaluate_every is 0"),
         ("--config.diffusion.draw_share=75", "draw_share is 75.0; it is a share"),
         ("--config.diffusion.noise=independent", 'noise must be "photo"'),
+        ("--config.model.prediction=direct", "sampling.draws is 0; a direct network has no"),
         ("--config.training.freeze_first=True", "freeze_first wants training.initial_weights"),
         ("--config.training.evaluate_photos=0", "evaluate_photos is 0"),
         ("--config.representation.rain_spectrum=(0.1,0.2)", "rain_spectrum has 2 numbers"),

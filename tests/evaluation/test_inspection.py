@@ -1,12 +1,15 @@
 """The numbers behind the figures, against what must be so."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from skimage import data
 
-from fftdiff_jax.config import Config
+from fftdiff_jax.config import Config, DiffusionConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.evaluation import inspection
+from fftdiff_jax.restore.restorer import Restorer
 
 
 @pytest.fixture
@@ -44,6 +47,9 @@ def test_a_path_ends_where_the_restorer_does(tiny_restorer):
     assert away[0] > away[1] > away[2]
     with pytest.raises(UserError, match="at least 1"):
         inspection.draw_path(tiny_restorer, rainy, steps=0)
+    alone = dataclasses.replace(tiny_restorer.config, diffusion=DiffusionConfig(draw_share=0.0))
+    with pytest.raises(UserError, match="the first estimate alone"):
+        inspection.draw_path(Restorer(tiny_restorer.params, alone), rainy, steps=1)
 
 
 def test_streaks_that_fall_straight_down_are_waves_across(pair):
