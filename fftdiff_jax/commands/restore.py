@@ -21,6 +21,7 @@ from fftdiff_jax.errors import UserError
 
 if TYPE_CHECKING:
     from fftdiff_jax.restore import folders
+    from fftdiff_jax.restore.restorer import Restorer
 
 _CHECKPOINT = shared.define_checkpoint()
 _INPUT = flags.DEFINE_string(
@@ -79,41 +80,32 @@ def main(words: list[str]) -> int:
         print(f"nothing is left to restore into {output}")
         return 0
     print(f"restoring {folders.photos(len(waiting))} into {output}", flush=True)
-    shared.prepare_jax(_COMPILATION_CACHE.value)
-    from tqdm import tqdm
+    from fftdiff_jax.restore.progress import PhotoBars
 
-    restorer = open_restorer()
-    if _MIRROR.value is not None:
-        restorer = restorer.with_sampling(mirror=_MIRROR.value)
-    if _REALISM.value is not None:
-        restorer = restorer.with_sampling(realism=_REALISM.value)
-    draws = _DRAWS.value
-    if not _UNCERTAINTY.value:  # which has a number of its own
-        draws = shared.draws_asked(draws, _STEPS.value, _REALISM.value)
-    refused = []
+    refused: list[str] = []
     done = 0
-    bar = tqdm(
-        folders.until_interrupted(waiting),
-        total=len(waiting),
-        unit="photo",
-        disable=None if _PROGRESS.value else True,  # None: where nobody looks at a terminal
-    )
     try:
-        for job in bar:
-            reason = folders.restore(
-                restorer,
-                job,
-                draws=draws,
-                steps=_STEPS.value,
-                seed=_SEED.value,
-                spread=_UNCERTAINTY.value,
-            )
-            if reason:
-                refused.append(reason)
-            done += 1
-            bar.set_postfix_str(f"{len(waiting) - done} left")
+        with PhotoBars(len(waiting), shown=_PROGRESS.value) as bars:
+            shared.prepare_jax(_COMPILATION_CACHE.value)
+            restorer = _sampling_as_asked(open_restorer()).watched(bars.tiles)
+            draws = _DRAWS.value
+            if not _UNCERTAINTY.value:  # which has a number of its own
+                draws = shared.draws_asked(draws, _STEPS.value, _REALISM.value)
+            for job in folders.until_interrupted(waiting):
+                bars.begin(job.source.name)
+                reason = folders.restore(
+                    restorer,
+                    job,
+                    draws=draws,
+                    steps=_STEPS.value,
+                    seed=_SEED.value,
+                    spread=_UNCERTAINTY.value,
+                )
+                if reason:
+                    refused.append(reason)
+                done += 1
+                bars.end()
     except KeyboardInterrupt:
-        bar.close()
         total = folders.photos(len(waiting))
         print(f"stopped after {done} of {total}; --skip_existing goes on from here")
         raise
@@ -121,6 +113,12 @@ def main(words: list[str]) -> int:
     for reason in refused:
         print(f"not restored: {reason}")
     return 1 if refused else 0
+
+
+def _sampling_as_asked(restorer: Restorer) -> Restorer:
+    asked = {"mirror": _MIRROR.value, "realism": _REALISM.value}
+    changes = {name: value for name, value in asked.items() if value is not None}
+    return restorer.with_sampling(**changes) if changes else restorer
 
 
 def _plan(patterns: list[str], output: Path) -> list[folders.Job]:

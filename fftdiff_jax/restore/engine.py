@@ -24,7 +24,7 @@ from fftdiff_jax.method import samplers
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.restore import tile_programs, tiling
 from fftdiff_jax.restore.tile_programs import Carry
-from fftdiff_jax.restore.tiling import Rows
+from fftdiff_jax.restore.tiling import Rows, Tiles, Watch
 
 # Tiles that a device holds at a time. A CPU computes one no slower than several, and a batch of one
 # is never filled up with tiles that nobody wants; other devices idle on one.
@@ -78,7 +78,12 @@ class Engine:
         self._compiled: dict[tuple[str, int], Callable[..., Any]] = {}
 
     def strips(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int, seed: int
+        self,
+        photo: UInt8[np.ndarray, "h w 3"],
+        draws: Sequence[int],
+        steps: int,
+        seed: int,
+        watch: Watch = lambda tiles: None,
     ) -> Iterator[Strip]:
         """Yields strips of the restored photo, from top to bottom.
 
@@ -87,15 +92,18 @@ class Engine:
           draws: their numbers; a draw does not depend on which others are asked for.
           steps: network evaluations a draw, at least 1.
           seed: of the noise.
+          watch: called once before the first tile, and after every batch of tiles.
         """
         height, width = photo.shape[:2]
         side = tiling.choose_side(height, width)
         plan = tiling.Plan(height, width, side, self.method.stride)
         padded = tiling.pad(photo, side, self.method.stride)
+        passes = len(draws) if self.method.first is None else 1 + len(draws) * steps
+        count = _counter(watch, passes * len(plan.rows) * len(plan.columns), height * width)
         if self.method.first is None:
-            strips = self._whole_draws(padded, plan, draws, steps, seed)
+            strips = self._whole_draws(padded, plan, draws, steps, seed, count)
         else:
-            strips = self._step_by_step(padded, plan, draws, steps, seed)
+            strips = self._step_by_step(padded, plan, draws, steps, seed, count)
         for strip in strips:
             if strip.top < height:
                 yield strip.cut(height - strip.top, width)
@@ -107,6 +115,7 @@ class Engine:
         draws: Sequence[int],
         steps: int,
         seed: int,
+        count: Callable[[int], None],
     ) -> Iterator[Strip]:
         """The first estimate and all draws, the tiles of a photo blended after every step."""
         first_program = self._program("first", 1)
@@ -114,7 +123,7 @@ class Engine:
         def first(tiles: Sequence[_Tile]) -> Float[np.ndarray, "b t t 3"]:
             return self._run(first_program, [tile.rainy for tile in tiles])
 
-        rows = _Pass(plan, photo, 1, 3).rows(first, self._at_once)
+        rows = _Pass(plan, photo, 1, 3, count).rows(first, self._at_once)
         *firsts, centres = tiling.shared(rows, steps + 1 if draws else 1)
         if not draws:
             for top, some in centres:
@@ -142,7 +151,7 @@ class Engine:
                 return _packed(found)
 
             last = number == steps - 1
-            one = _Pass(plan, photo, len(draws), 3 if last else CARRY_CHANNELS)
+            one = _Pass(plan, photo, len(draws), 3 if last else CARRY_CHANNELS, count)
             carry = one.rows(step, self._at_once, firsts[number], carry)
         assert carry is not None
         realism = self._sampling.realism
@@ -156,6 +165,7 @@ class Engine:
         draws: Sequence[int],
         steps: int,
         seed: int,
+        count: Callable[[int], None],
     ) -> Iterator[Strip]:
         """All draws, each tile drawn by itself: for states that are not those of photos."""
         program = self._program("draw", steps)
@@ -165,7 +175,7 @@ class Engine:
             rainy = [tile.rainy for tile in tiles]
             return self._run(program, rainy, origins, everywhere=(jax.random.key(seed),))
 
-        for top, some in _Pass(plan, photo, len(draws), 3).rows(draw, self._at_once):
+        for top, some in _Pass(plan, photo, len(draws), 3, count).rows(draw, self._at_once):
             yield Strip(top, None, some)
 
     @property
@@ -212,6 +222,19 @@ _PARTS: dict[str, tuple[Callable[..., Callable[..., Any]], int, int]] = {
 }
 
 
+def _counter(watch: Watch, total: int, pixels: int) -> Callable[[int], None]:
+    """A function that adds up tiles and says to `watch` how many are done."""
+    done = 0
+
+    def count(tiles: int) -> None:
+        nonlocal done
+        done += tiles
+        watch(Tiles(done, total, pixels / 1e6))
+
+    count(0)
+    return count
+
+
 def _packed(photos: Sequence[np.ndarray]) -> np.ndarray:
     """Parts as channels of one array, to be blended together."""
     return np.concatenate(photos, axis=-1)
@@ -240,12 +263,14 @@ class _Pass:
       photo: the rainy photo, padded.
       layers: pictures that are made: draws.
       channels: of what is blended.
+      count: told of every batch how many tiles it was.
     """
 
     plan: tiling.Plan
     photo: UInt8[np.ndarray, "h w 3"]
     layers: int
     channels: int
+    count: Callable[[int], None]
 
     def rows(
         self,
@@ -276,6 +301,8 @@ class _Pass:
                             None if carried is None else carried[layer][:, columns],
                         )
                     )
-                for (layer, left), tile in zip(some, program(tiles), strict=True):
+                found = program(tiles)
+                self.count(len(tiles))
+                for (layer, left), tile in zip(some, found, strict=True):
                     yield from blend.add(layer, top, left, tile[..., : self.channels])
         yield from blend.finish()

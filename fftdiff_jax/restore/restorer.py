@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import itertools
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.pixels import pixel_type, to_bits, to_uint8
 from fftdiff_jax.restore import pillow
 from fftdiff_jax.restore.engine import Engine, Strip
+from fftdiff_jax.restore.tiling import Watch
 
 DRAWS_OF_A_SPREAD = 8  # where no number is asked for
 
@@ -42,7 +44,7 @@ class Restorer:
     Attributes:
       params: the weights.
       config: the experiment that trained them.
-      step: how many training steps they have seen.
+      step: how many training steps they have seen; 0: a file of weights, which does not say it.
       name: where they were found.
     """
 
@@ -50,6 +52,7 @@ class Restorer:
         """Takes EMA parameters and the configuration that they were trained with."""
         self.params, self.config, self.step, self.name = params, config, step, name
         self._engine = Engine(make_method(config), params, config.sampling)
+        self._watch: Watch = lambda tiles: None
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Restorer:
@@ -74,10 +77,20 @@ class Restorer:
         asked = dataclasses.asdict(self.config.sampling) | changes
         sampling = configuration.from_dict(asked, SamplingConfig, "sampling")
         config = dataclasses.replace(self.config, sampling=sampling)
-        return Restorer(self.params, config, self.step, self.name)
+        return Restorer(self.params, config, self.step, self.name).watched(self._watch)
+
+    def watched(self, watch: Watch) -> Restorer:
+        """The same restorer and programs; `watch` hears of every batch of tiles (`tiling.Tiles`).
+
+        What it raises ends the restoration.
+        """
+        other = copy.copy(self)
+        other._watch = watch
+        return other
 
     def __repr__(self) -> str:
-        return f"Restorer({self.name!r}, step {self.step})"
+        trained = f", step {self.step}" if self.step else ""  # a file of weights does not know
+        return f"Restorer({self.name!r}{trained})"
 
     def _repr_html_(self) -> str:
         from fftdiff_jax.restore.notebook import restorer_html  # Matplotlib, late
@@ -272,7 +285,7 @@ class Restorer:
             raise UserError(f"steps is {steps}; a draw takes at least 1")
         if draws:
             self.require_draws()
-        return self._engine.strips(photo, range(draws), steps, seed)
+        return self._engine.strips(photo, range(draws), steps, seed, self._watch)
 
 
 def _several(draws: int) -> int:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -23,6 +24,17 @@ Rows = Iterator[tuple[int, Float[np.ndarray, "n r w c"]]]
 SIDES = (128, 192, 384)  # of the square tiles, in pixels
 OVERLAP = 40  # pixels that neighbouring tiles share at least
 FADE = 20  # pixels in the middle of these over which they are blended; the outer ones are not used
+
+
+class Tiles(NamedTuple):
+    """How far a photo is."""
+
+    done: int
+    total: int  # over the first estimate and all steps of all draws
+    megapixels: float  # of the photo
+
+
+Watch = Callable[[Tiles], None]
 
 
 def choose_side(height: int, width: int) -> int:
