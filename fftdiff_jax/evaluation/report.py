@@ -26,6 +26,7 @@ from fftdiff_jax.evaluation.records import PhotoResult
 from fftdiff_jax.files import write_text
 from fftdiff_jax.metrics import calibration
 from fftdiff_jax.metrics.scores import SCORES, Score
+from fftdiff_jax.words import counted
 
 TEMPLATES = Path(__file__).with_name("templates")
 PICTURE_SIDE = 900  # longer side of an inlined photo, in pixels
@@ -76,7 +77,7 @@ def write_report(path: str | os.PathLike[str], sections: Sequence[Section]) -> N
         undefined=jinja2.StrictUndefined,
     ).get_template("report.html.j2")
     text = page.render(
-        title=f"Deraining {Path(source).name}: {first['num_images']} photos",
+        title=f"Deraining {Path(source).name}: {counted(first['num_images'], 'photo')}",
         subtitle=source,
         comparison=_comparison(sections) if len(sections) > 1 else None,
         sections=[_section(section) for section in sections],
@@ -133,7 +134,7 @@ def _comparison(sections: Sequence[Section]) -> dict[str, Any]:
 
 def _section(section: Section) -> dict[str, Any]:
     steps, draws = section.summary["steps"], section.summary["draws"]
-    drawn = f"{steps} step{'s' * (steps != 1)}, {draws} draw{'s' * (draws != 1)}"
+    drawn = f"{counted(steps, 'step')}, {counted(draws, 'draw')}"
     heads, rows = _photo_table(section.results)
     return {
         "label": f"{section.name}: {drawn if draws else 'best photo'}",

@@ -13,6 +13,7 @@ from fftdiff_jax.evaluation.records import PhotoResult
 from fftdiff_jax.metrics import calibration, realism
 from fftdiff_jax.metrics.scores import SCORES
 
+LEAST_PHOTOS = 5  # of an interval: fewer of them, drawn again and again, say nothing of others
 RESAMPLES = 10_000  # of the bootstrap: its 95 % ends then move by about 1 % of the interval
 
 
@@ -22,7 +23,8 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
     Returns:
       num_images, steps, draws, seconds_per_image; rainy, restored and gain: the mean of each score
       (gain is restored - rainy; see `Score.better`); intervals: the 95 % bootstrap
-      interval of each of these means, with photos as the sample; calibration: see
+      interval of each of these means, with photos as the sample, where there are `LEAST_PHOTOS`;
+      calibration: see
       `calibration.calibrate`, where there was more than one draw.
     """
     names = [s for s in SCORES if not any(math.isnan(r.restored[s]) for r in results)]
@@ -37,7 +39,7 @@ def summarise(results: Sequence[PhotoResult], *, steps: int, draws: int) -> dict
     intervals = {}
     for key, values in (("rainy", rainy), ("restored", restored), ("gain", restored - rainy)):
         summary[key] = _named(names, values.mean(axis=0))
-        if len(results) > 1:
+        if len(results) >= LEAST_PHOTOS:
             intervals[key] = _named(names, bootstrap_interval(values))
     summary["intervals"] = intervals
     diagnostics = [result.diagnostics for result in results]
@@ -56,7 +58,7 @@ def summarise_realism(
 
     Returns:
       realism: "restored" and "rainy", each with the distances of `realism.DISTANCES` and, where
-      there are several photos, "intervals" of 95 % for Frechet's.
+      there are `LEAST_PHOTOS`, "intervals" of 95 % for Frechet's.
     """
     clean = [photo["clean"] for photo in photos]
     found: dict[str, Any] = {}
@@ -66,7 +68,7 @@ def summarise_realism(
             key: None if math.isnan(value) else round(value, 4)
             for key, value in realism.compare(ours, clean).items()
         }
-        if len(photos) > 1:
+        if len(photos) >= LEAST_PHOTOS:
             ends = realism.intervals(ours, clean)
             values["intervals"] = {key: np.round(pair, 4).tolist() for key, pair in ends.items()}
         found[name] = values

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 from jaxtyping import PyTree
@@ -28,13 +31,26 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
         # Late: Orbax takes a second to import, and a file of weights does without.
         from fftdiff_jax.restore.checkpoint_reader import load_checkpoint
 
-        return load_checkpoint(path)
+        with _errors_alone("absl"):
+            return load_checkpoint(path)
     params, config = read_weights(file)
     try:
         require_same_tree(params, make_method(config).abstract_params(), str(file))
     except UserError as error:
         raise UserError(f"{error}; {WAY_OUT}") from error
     return params, config, 0
+
+
+@contextlib.contextmanager
+def _errors_alone(name: str) -> Iterator[None]:
+    """Keeps a logger's warnings back: Orbax has some for every folder that is only read."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(max(before, logging.ERROR))
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _weights_file(path: Path) -> Path | None:

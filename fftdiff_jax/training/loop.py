@@ -13,7 +13,6 @@ from typing import Any
 
 import jax
 from jaxtyping import Array
-from tqdm import tqdm
 
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
@@ -22,6 +21,7 @@ from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restore.open_weights import load_weights
+from fftdiff_jax.restore.progress import PacedBar
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.training import run_setup
 from fftdiff_jax.training.bookkeeping import Bookkeeping
@@ -76,6 +76,8 @@ def train(
     _end_early(stop)
     if int(state.step) < config.training.steps or position.unfinished:
         first, step = processes.is_first(), int(state.step)
+        if first:
+            _say_start(step, config.training.steps)
         unfinished_row = position.row is not None
         log = RunLog(workdir, step, unfinished_row=unfinished_row) if first else NoLog()
         validation = Validation(config, validation_set) if validation_set else None
@@ -96,7 +98,7 @@ def train(
 
 def _take_steps(
     books: Bookkeeping,
-    bar: tqdm,
+    bar: PacedBar,
     state: TrainState,
     position: Position,
     batches: Iterator[Batch],
@@ -122,8 +124,11 @@ def _take_steps(
         books.finish(state, losses, position.row)
     pending: list[dict[str, Array]] = []  # of steps whose numbers have not been fetched
     since, images = time.perf_counter(), 0
-    for step in range(int(state.step) + 1, training.steps + 1):
+    first_step = int(state.step) + 1
+    for step in range(first_step, training.steps + 1):
         state, numbers = train_step(state, next(batches), perceptual)
+        if step == first_step:
+            jax.block_until_ready(numbers)  # it has compiled: the time left counts from here on
         pending.append(numbers)
         images += training.batch_size
         signal, due = agreement.ask(books.stop.received), books.due(step)
@@ -168,8 +173,16 @@ def _fetch(pending: list[dict[str, Array]], step: int) -> list[dict[str, float]]
     return fetched
 
 
-def _progress_bar(steps: int, done: int, *, shown: bool) -> tqdm:
-    return tqdm(
+def _say_start(done: int, steps: int) -> None:
+    begun = f"going on from step {done} of {steps}; " if done else ""
+    if done < steps:
+        print(f"{begun}compiling (about 20 s)", flush=True)
+    else:
+        print(f"{begun}what was due after it is made up for", flush=True)
+
+
+def _progress_bar(steps: int, done: int, *, shown: bool) -> PacedBar:
+    return PacedBar(
         total=steps,
         initial=done,
         disable=not shown,

@@ -73,6 +73,8 @@ def test_scores_the_val_split_and_goes_on(folder: Path) -> None:
     first = evaluate(folder, *COMMON, "--output=scores", "--limit=1", "--steps=1")
     assert first.returncode == 0, first.stderr
     assert "split: val" in first.stdout
+    assert "evaluating 1 pair of" in first.stdout
+    assert "note:" not in first.stdout
     result = evaluate(folder, *COMMON, "--output=scores", "--steps=1")
     assert result.returncode == 0, result.stderr
     for name in ("summary.json", "metrics.csv", "before_after.png", "report.html"):
@@ -94,6 +96,7 @@ def test_steps_and_checkpoints_stand_in_one_table(folder: Path) -> None:
         "--draws=2", "--split=all", "--nolpips",
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
+    assert "note: 1 of them are of the split train" in result.stdout
     table = columns(folder / "table" / "comparison.csv", "name", "steps", "restored_psnr_y")
     assert [row[:2] for row in table] == [
         ("first", "1"), ("first", "2"), ("second", "1"), ("second", "2"),

@@ -80,8 +80,8 @@ def test_rain1400_is_split_by_scene_and_reported(prepare, tmp_path):
     assert {row.split for row in manifest} == {"train", "val"}
     val = len(manifest.select("val"))
     assert f"val: {val} pairs" in said
-    assert "2 clean photos show 1 scenes (such as ground_truth/0.jpg, ground_truth/6.jpg)" in said
-    assert "without a partner: 1 photos" in said
+    assert "2 clean photos show 1 scene (such as ground_truth/0.jpg, ground_truth/6.jpg)" in said
+    assert "without a partner: 1 photo (" in said
     assert f"manifest: {tmp_path / 'out/rain.csv'} (19 pairs)" in said
 
     first = (tmp_path / "out/rain.csv").read_bytes()
@@ -120,7 +120,7 @@ def test_a_scenes_file_decides(prepare, tmp_path):
     )
     said = done(prepare("--layout=rain800", "--root=data", "--output=m.csv"))
     assert [row.split for row in read_manifest(tmp_path / "m.csv")] == ["train", "val", "val"]
-    assert "warning: 1 near-duplicates lie in different splits" in said
+    assert "warning: 1 times near-duplicates lie in different splits, as scenes.csv says" in said
     # The same from the folder below; a scenes.csv above that is about other photos is left alone.
     said = done(prepare("--layout=rain800", "--root=data/pairs", "--output=below.csv"))
     assert f"as {scenes} says" in said
@@ -134,6 +134,26 @@ def test_a_scenes_file_decides(prepare, tmp_path):
     refuses(
         prepare("--layout=rain800", "--root=data", "--output=m.csv"), "nothing about pairs/2.png"
     )
+
+
+def test_folders_called_train_and_test_are_the_splits(prepare, tmp_path):
+    """A published test set is not trained on, and it is said what was done."""
+    for split, numbers in (("train", range(10)), ("data_test", range(10, 13))):
+        for i in numbers:
+            clean = photo(70, 80, seed=i if i < 12 else 0)  # the last one is a training photo
+            save(tmp_path / f"data/{split}/gt/{i}.png", clean)
+            save(tmp_path / f"data/{split}/input/{i}.png", wet(clean))
+    command = ("--layout=folders", "--root=data", "--output=m.csv", "--val_share=0.2")
+    said = done(prepare(*command))
+    splits = {int(Path(row.rainy).stem): row.split for row in read_manifest(tmp_path / "m.csv")}
+    assert [splits[i] for i in (10, 11, 12)] == ["test"] * 3
+    assert sorted(splits[i] for i in range(10)) == ["train"] * 8 + ["val"] * 2
+    assert "splits: as the folders are called" in said
+    assert "test: 3 pairs of 3 scenes" in said
+    assert "different splits, as folders say (train/gt/0.png and data_test/gt/12.png)" in said
+    said = done(prepare(*command, "--nofolder_splits"))
+    assert {row.split for row in read_manifest(tmp_path / "m.csv")} == {"train", "val"}
+    assert "folders" not in said
 
 
 def test_bad_pairs_are_left_out_and_listed_with_reasons(prepare, tmp_path):

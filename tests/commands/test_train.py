@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -55,7 +56,15 @@ def test_a_run_leaves_what_it_promises(finished):
     assert json.loads((workdir / "config.json").read_text())["training"]["steps"] == 12
     assert any(p.name.startswith("events") for p in workdir.iterdir())
     assert f"{summary['restored']['psnr_y']:.2f} dB" in result.stdout
-    assert "before_after.png" in result.stdout
+    assert "compiling (about 20 s)" in result.stdout
+    assert "going on" not in result.stdout
+    named = [line.strip().split(": ") for line in result.stdout.splitlines() if "  run/" in line]
+    files = {Path(name).name for name, _ in named}
+    assert files == {
+        *("before_after.png", "summary.json", "metrics.csv", "samples", "checkpoints"),
+        *("config.json", "events*"),
+    }
+    assert "tensorboard --logdir=run" in result.stdout
     assert "-m fftdiff_jax --checkpoint=run" in result.stdout
     # Nothing half-written is left behind.
     assert not [p for p in workdir.rglob("*") if "tmp" in p.name or p.name.startswith(".")]
@@ -86,6 +95,7 @@ def test_a_killed_run_goes_on_to_the_same_curve(finished, tmp_path, pairs_csv):
     )
     assert result.returncode == 0, result.stderr
     assert losses(tmp_path / "run") == losses(whole)
+    assert "going on from step 8 of 12; compiling" in result.stdout
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Weights in one file: what goes in comes out, and what is damaged is refused in one line."""
 
 import dataclasses
+import logging
 
 import jax
 import numpy as np
@@ -36,6 +37,29 @@ def test_a_file_restores_as_a_checkpoint_does(packed, tiny_restorer, rng):
     from_file = Restorer.from_checkpoint(packed)(photo)
     expected = tiny_restorer(photo)
     assert np.abs(from_file.astype(int) - expected).max() <= 1
+
+
+def test_a_run_is_opened_without_a_word(tmp_path, tiny_restorer, caplog):
+    """Orbax warns of every folder that is only read; what is wrong is raised."""
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(create_state(tiny_restorer.config), tiny_restorer.config, {})
+    checkpoints.close()
+    caplog.clear()
+    logger, given = logging.getLogger("absl"), logging.getLogger("absl").level
+    logger.setLevel(logging.WARNING)  # as in a program that has not asked for quiet
+    try:
+        restorer = Restorer.from_checkpoint(tmp_path)
+        assert logger.level == logging.WARNING
+    finally:
+        logger.setLevel(given)
+    assert not caplog.messages
+    assert repr(restorer) == f"Restorer({str(tmp_path)!r})"  # it has taken no step
+
+
+def test_a_restorer_names_the_step_that_it_knows(packed, tiny_restorer):
+    assert "step" not in repr(Restorer.from_checkpoint(packed))
+    trained = Restorer(tiny_restorer.params, tiny_restorer.config, 700, "runs/mine")
+    assert repr(trained) == "Restorer('runs/mine', step 700)"
 
 
 def test_what_is_damaged_or_missing_is_refused(packed, tmp_path):

@@ -20,6 +20,7 @@ from fftdiff_jax.data.prepare.scenes import (
     near_duplicates,
     read_scenes,
     split_groups,
+    splits_of_folders,
 )
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import csv_text, write_text
@@ -32,12 +33,13 @@ class Report:
     Attributes:
       manifest: the CSV.
       scenes_csv: the file that decided on scenes and splits, or "".
+      by_folders: whether folders called train, val or test decided on the splits.
       pairs: how many pairs it names.
       splits: pairs by split.
       scenes: how many scenes there are, near-duplicates counted as one.
       scenes_by_split: scenes by split.
       near_duplicates: clean photos that show nearly the same, by their names.
-      leaks: near-duplicates that a scenes.csv puts into different splits.
+      leaks: near-duplicates that a scenes.csv or folders put into different splits.
       refused: (clean, rainy, reason) of the pairs that were left out.
       refused_csv: where they are listed, or "".
       unpaired: photos without a partner.
@@ -45,6 +47,7 @@ class Report:
 
     manifest: str
     scenes_csv: str
+    by_folders: bool
     pairs: int
     splits: dict[str, int]
     scenes: int
@@ -70,6 +73,7 @@ def prepare_manifest(
     rainy: str = "",
     swap: bool = False,
     check: bool = True,
+    folder_splits: bool = True,
     val_share: float = 0.1,
     seed: int = 0,
     progress: Callable[[Iterable, int], Iterable] = lambda items, total: items,
@@ -78,9 +82,10 @@ def prepare_manifest(
 
     A scenes.csv in `root` or in the folder above (columns file, scene, split; files relative to
     its own folder) decides on scenes and splits. Without one, all pairs of a clean photo and of its
-    near-duplicates are a scene, and about `val_share` of the pairs go to val. Beside the manifest
-    stand OUTPUT_report.json, OUTPUT_refused.csv where pairs were refused and, for the layout
-    rain800, the folder OUTPUT_photos with the halves.
+    near-duplicates are a scene. Folders called train, val and test then decide on the splits; where
+    there are none, or none for val, about `val_share` of the pairs of train go to val. Beside the
+    manifest stand OUTPUT_report.json, OUTPUT_refused.csv where pairs were refused and, for the
+    layout rain800, the folder OUTPUT_photos with the halves.
 
     Args:
       layout, root, clean, rainy: as in `layouts.find_pairs`.
@@ -88,6 +93,7 @@ def prepare_manifest(
       crop_size: pairs smaller than that are refused.
       swap: rain800: the right half is the clean one.
       check: decode every photo; otherwise only the names are looked at.
+      folder_splits: whether folders called train, val and test decide on the splits.
       val_share: share of the pairs for val.
       seed: of the split.
       progress: wraps the pairs as they are checked; its second argument is their number.
@@ -109,9 +115,12 @@ def prepare_manifest(
         checked = _unchecked(found.pairs, needs_print=given is None)
     good, refused, refused_csv = _separate_refused(checked, output)
     alike = _alike(good)
+    by_folders = None
     if given is None:
         scenes = merge_scenes([item.pair.scene for item in good], alike)
-        splits = split_groups(scenes, val_share, seed)
+        if folder_splits:
+            by_folders = splits_of_folders([_below(root, item.pair.rainy) for item in good])
+        splits = _complete(by_folders or [""] * len(good), scenes, val_share, seed)
     else:
         labels = [_label(given, item.pair, root, scenes_csv) for item in good]
         scenes = merge_scenes([scene for scene, _ in labels], ())
@@ -124,6 +133,7 @@ def prepare_manifest(
     report = Report(
         manifest=str(output),
         scenes_csv="" if given is None else str(scenes_csv),
+        by_folders=by_folders is not None,
         pairs=len(good),
         splits=dict(sorted(collections.Counter(splits).items())),
         scenes=len(set(scenes)),
@@ -138,6 +148,24 @@ def prepare_manifest(
     text = json.dumps(report.to_dict(), indent=1) + "\n"
     write_text(output.with_name(output.stem + "_report.json"), text)
     return report
+
+
+def _below(root: Path, path: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
+
+
+def _complete(
+    given: Sequence[str], scenes: Sequence[int], val_share: float, seed: int
+) -> list[str]:
+    """The given splits; train and what has none is split by scene where nothing is val."""
+    if "val" in given:
+        return [split or "train" for split in given]
+    open_ = [i for i, split in enumerate(given) if split in ("", "train")]
+    found = split_groups([scenes[i] for i in open_], val_share, seed)
+    splits = list(given)
+    for i, split in zip(open_, found, strict=True):
+        splits[i] = split
+    return splits
 
 
 def _separate_refused(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import os
+import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,13 @@ from fftdiff_jax.errors import UserError
 # correlation of 0.9 begin to find others. No other data set has tried it.
 _MOST_BITS = 10
 _LEAST_CORRELATION = 0.95
+
+# Words in the names of folders, as published data sets are divided.
+_SPLIT_WORDS = {
+    "train": "train", "training": "train",
+    "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +110,29 @@ def split_groups(groups: Sequence[int], val_share: float, seed: int) -> list[str
         elif len(val) == len(counts):
             val.remove(int(min(order, key=lambda group: counts[group])))
     return ["val" if group in val else "train" for group in groups]
+
+
+def splits_of_folders(paths: Sequence[Path]) -> list[str] | None:
+    """The splits that folders called train, val or test give to photos; None where they give none.
+
+    Args:
+      paths: of the photos, relative to the root of their data set.
+
+    Returns:
+      For each photo "train", "val" or "test" after the nearest folder that is called so, alone or
+      among other words (rain_data_test), or "". None where all photos are of one kind.
+    """
+    splits = [_split_of(path) for path in paths]
+    return splits if len(set(splits) - {""}) > 1 else None
+
+
+def _split_of(path: Path) -> str:
+    for name in reversed(path.parts[:-1]):
+        words = re.findall(r"[a-z]+", name.lower())
+        found = {_SPLIT_WORDS[word] for word in words if word in _SPLIT_WORDS}
+        if len(found) == 1:
+            return found.pop()
+    return ""
 
 
 def read_scenes(path: str | os.PathLike[str]) -> Mapping[str, tuple[str, str]]:
