@@ -57,7 +57,7 @@ def test_a_run_is_opened_without_a_word(tmp_path, tiny_restorer, caplog):
 
 
 def test_a_restorer_names_the_step_that_it_knows(packed, tiny_restorer):
-    assert "step" not in repr(Restorer.from_checkpoint(packed))
+    assert ", step" not in repr(Restorer.from_checkpoint(packed))
     trained = Restorer(tiny_restorer.params, tiny_restorer.config, 700, "runs/mine")
     assert repr(trained) == "Restorer('runs/mine', step 700)"
 
