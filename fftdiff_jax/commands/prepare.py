@@ -124,10 +124,10 @@ def _prepare(root: str, output: str) -> None:
     if report.near_duplicates:
         photos = sum(len(group) for group in report.near_duplicates)
         example = ", ".join(report.near_duplicates[0][:3])
+        scenes = counted(len(report.near_duplicates), "scene")
         print(
-            f"near-duplicates: {counted(photos, 'clean photo')} show "
-            f"{counted(len(report.near_duplicates), 'scene')} (such as {example}); each scene is in one split"
-            + ("" if not report.leaks else " but for those below")
+            f"near-duplicates: {counted(photos, 'clean photo')} show {scenes} (such as {example}); "
+            "each scene is in one split" + ("" if not report.leaks else " but for those below")
         )
     if report.leaks:
         one, other = report.leaks[0]

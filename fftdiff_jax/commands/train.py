@@ -98,9 +98,10 @@ def _report(workdir: Path, summary: dict[str, Any] | None) -> None:
     print(f"finished: {workdir}")
     if summary:
         rainy, restored = summary["rainy"], summary["restored"]
+        count = counted(summary["num_images"], "held-out photo")
         print(
-            f"{counted(summary['num_images'], 'held-out photo')}: rainy {rainy['psnr_y']:.2f} dB -> "
-            f"restored {restored['psnr_y']:.2f} dB (PSNR on Y, gain "
+            f"{count}: rainy {rainy['psnr_y']:.2f} dB -> restored "
+            f"{restored['psnr_y']:.2f} dB (PSNR on Y, gain "
             f"{restored['psnr_y'] - rainy['psnr_y']:+.2f} dB)"
         )
     for name, what in _LEFT.items():

@@ -148,9 +148,9 @@ def test_folders_called_train_and_test_are_the_splits(prepare, tmp_path):
     splits = {int(Path(row.rainy).stem): row.split for row in read_manifest(tmp_path / "m.csv")}
     assert [splits[i] for i in (10, 11, 12)] == ["test"] * 3
     assert sorted(splits[i] for i in range(10)) == ["train"] * 8 + ["val"] * 2
-    assert "splits: as the folders are called" in said
+    assert "splits: as folders called train, val and test say" in said
     assert "test: 3 pairs of 3 scenes" in said
-    assert "different splits, as folders say (train/gt/0.png and data_test/gt/12.png)" in said
+    assert "different splits, as folders say (data_test/gt/12.png and train/gt/0.png)" in said
     said = done(prepare(*command, "--nofolder_splits"))
     assert {row.split for row in read_manifest(tmp_path / "m.csv")} == {"train", "val"}
     assert "folders" not in said
