@@ -60,7 +60,7 @@ class PhotoBars:
         self._tiles: PacedBar | None = None
         self._photos: PacedBar | None = None
         if photos > 1:
-            self._photos = PacedBar(total=photos, unit="photo", **self._options)
+            self._photos = PacedBar(total=photos, unit=" photo", **self._options)
         else:
             self._tiles = self._tile_bar("starting", None)
 
@@ -106,7 +106,7 @@ class PhotoBars:
         return PacedBar(
             desc=what,
             total=count,
-            unit="tile",
+            unit=" tile",
             delay=PATIENCE if several else 0,
             position=int(several),
             leave=not several,
