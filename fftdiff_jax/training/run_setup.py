@@ -90,7 +90,7 @@ def require_known(config: Config) -> None:
         )
     if model.prediction == "image_consistent" and share == 0 and draws > 0:
         raise UserError(
-            f"sampling.draws is {draws}, but nothing is trained for draws: diffusion.draw_share is 0"
+            f"sampling.draws is {draws}, but no draws are trained: diffusion.draw_share is 0"
         )
 
 

@@ -19,7 +19,7 @@ ALONE = DiffusionConfig(draw_share=0.0)
         ({"training": FROZEN, "diffusion": ALONE}, "or nothing is trained"),
         ({"diffusion": DiffusionConfig(draw_share=1.5)}, "a share, from 0 to 1"),
         ({"diffusion": DiffusionConfig(noise="independent")}, 'must be "photo"'),
-        ({"diffusion": ALONE, "sampling": SamplingConfig(draws=1)}, "nothing is trained for draws"),
+        ({"diffusion": ALONE, "sampling": SamplingConfig(draws=1)}, "no draws are trained"),
         ({"model": ModelConfig(prediction="direct")}, "a direct network has no first estimate"),
     ],
 )
