@@ -131,7 +131,7 @@ def _denoiser_from(first: PyTree, fresh: PyTree) -> PyTree:
     known = traverse_util.flatten_dict(first)
     started = traverse_util.flatten_dict(fresh)
     for path, leaf in started.items():
-        source = known.get(path[1:])
+        source = known.get(path)
         if source is None or "exit" in path:
             continue
         if source.shape == leaf.shape:

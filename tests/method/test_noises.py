@@ -39,7 +39,7 @@ def test_tiles_of_a_draw_share_their_numbers_and_pixels_go_by_place():
     assert np.abs(pixels[0] - pixels[1]).max() > 1
 
 
-@pytest.mark.parametrize(("channel", "cell"), enumerate(noises.CELLS))
+@pytest.mark.parametrize(("channel", "cell"), list(enumerate(noises.CELLS)))
 def test_a_picture_is_constant_over_cells_of_the_whole_photo(channel, cell):
     top, left = 37, 50
     picture = placed((0, top, left))[1][0, ..., channel]
