@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from fftdiff_jax.commands import config_flags, shared
+from fftdiff_jax.commands.command_line import LARGEST_NUMBER
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 
@@ -50,7 +51,7 @@ _DRAWS = flags.DEFINE_integer("draws", 1, "draws a crop, of all step counts abov
 _SCALES = flags.DEFINE_list("noise_scales", ["1"], "of the noise, above 0; for step counts above 1")
 _LIMIT = flags.DEFINE_integer("limit", 0, "val crops to score; 0: all", lower_bound=0)
 _CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_bound=32)
-_MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")
+_MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps", 0.0)
 _REDRAW = flags.DEFINE_bool("redraw", False, "only draw from results.json again")
 _PROGRESS = flags.DEFINE_bool("progress", True, "show progress bars")
 _COMPILATION_CACHE = shared.define_compilation_cache()
@@ -212,7 +213,8 @@ def _numbers(name: str, words: list[str], least: int) -> list[float]:
             number = float(word) if name == "noise_scales" else int(word)
         except ValueError:
             raise UserError(f"--{name}: {word!r} is no number") from None
-        if number < least or (name == "noise_scales" and number > 1):
+        most = 1 if name == "noise_scales" else LARGEST_NUMBER
+        if not least <= number <= most:  # NaN is not, either
             raise UserError(f"--{name}: {word} is out of range")
         numbers.append(number)
     return numbers

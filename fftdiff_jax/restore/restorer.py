@@ -12,7 +12,7 @@ from jaxtyping import Float, PyTree, UInt8, UInt16
 from PIL import Image
 
 from fftdiff_jax import config as configuration
-from fftdiff_jax.config import Config, SamplingConfig
+from fftdiff_jax.config import Config, SamplingConfig, TrainingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
@@ -40,7 +40,12 @@ class Restorer:
     """
 
     def __init__(self, params: PyTree, config: Config, step: int = 0, name: str = "") -> None:
-        """Takes EMA parameters and the configuration that they were trained with."""
+        """Takes EMA parameters and the configuration that they were trained with.
+
+        Raises:
+          UserError: a field of the configuration is out of its range.
+        """
+        configuration.check(config)
         self.params, self.config, self.step, self.name = params, config, step, name
         self._engine = Engine(make_method(config), params, config.sampling)
 
@@ -124,7 +129,8 @@ class Restorer:
         alone.
 
         Raises:
-          UserError: not an 8-bit RGB photo, or fewer than one draw or step.
+          UserError: not an 8-bit RGB photo, a number of draws or steps or a seed out of its range,
+            or weights whose photo is not finite.
         """
         pixels, numbers = _pixels(photo), self._numbers(draws)
         restored = np.empty(pixels.shape, pixel_type(bits))
@@ -181,10 +187,7 @@ class Restorer:
         return self._whole(_pixels(photo), self._numbers(draws), steps, seed)
 
     def _numbers(self, draws: int | None) -> range:
-        count = self.default_draws if draws is None else draws
-        if count < 1:
-            raise UserError(f"draws is {count}; at least 1 is needed")
-        return range(count)
+        return range(_asked("draws", self.default_draws if draws is None else draws))
 
     def uncertainty(
         self,
@@ -229,7 +232,7 @@ class Restorer:
         return np.sqrt(np.maximum(pixels, 0)), np.sqrt(np.maximum(frequencies, 0))
 
     def _steps_of_a_spread(self, draws: int, steps: int | None) -> int:
-        if draws < 2:
+        if _asked("draws", draws) < 2:
             raise UserError(f"draws is {draws}; a spread takes at least 2")
         if self.config.sampling.noise_scale == 0:
             raise UserError("noise_scale is 0: every draw is the same photo, and has no spread")
@@ -254,10 +257,26 @@ class Restorer:
         self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
     ) -> Rows:
         """Yields (top, rows of all draws), from top to bottom, in [0, 1]."""
-        steps = self.default_steps if steps is None else steps
-        if steps < 1:
-            raise UserError(f"steps is {steps}; a draw takes at least 1")
-        return self._engine.rows(photo, draws, steps, seed)
+        steps = _asked("steps", self.default_steps if steps is None else steps)
+        seed = configuration.from_dict({"seed": seed}, TrainingConfig, "draw").seed
+        return _finite(self._engine.rows(photo, draws, steps, seed))
+
+
+def _asked(name: str, value: int) -> int:
+    """A field of the sampling as a call asks for it; `UserError` where it is out of its range."""
+    asked = configuration.from_dict({name: value}, SamplingConfig, "sampling")
+    return int(getattr(asked, name))
+
+
+def _finite(rows: Rows) -> Rows:
+    """The same rows; `UserError` at the first that is not finite."""
+    for top, some in rows:
+        if not np.isfinite(some).all():
+            raise UserError(
+                "the restored photo is not finite; these weights or this way of sampling cannot be "
+                "used"
+            )
+        yield top, some
 
 
 def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -62,7 +62,7 @@ def train(
     """
     workdir = workdir.expanduser().absolute()
     stop = stop or StopSignals()
-    run_setup.require_known(config)
+    configuration.check(config)  # one that was made in Python is not checked yet
     training_set, validation_set = run_setup.open_data(config)
 
     run_setup.make_folder(workdir)

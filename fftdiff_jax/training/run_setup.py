@@ -39,46 +39,6 @@ MAY_CHANGE = (
 MAY_CHANGE_IF_CONSTANT = ("training.steps", "training.decay_steps")
 
 
-def require_known(config: Config) -> None:
-    """Raises `UserError` for what no run can have, before anything is read or written."""
-    configuration.from_dict(configuration.to_dict(config))  # a recipe's choices were not checked
-    model, table = config.model, config.representation.rain_spectrum
-    if not model.widths or len(model.widths) != len(model.blocks):
-        raise UserError(
-            f"model.widths has {len(model.widths)} resolutions and model.blocks "
-            f"{len(model.blocks)}; they must have as many, and at least one"
-        )
-    if min(*model.widths, *model.blocks, *model.blocks_up, model.fold) < 1:
-        raise UserError(
-            "model.widths, model.blocks, model.blocks_up and model.fold must be at least 1"
-        )
-    if model.blocks_up and len(model.blocks_up) != len(model.widths) - 1:
-        raise UserError(
-            f"model.blocks_up has {len(model.blocks_up)} resolutions; it takes one fewer than "
-            f"model.widths, which has {len(model.widths)}, or none"
-        )
-    if table and len(table) != 1 + len(rain_spectrum.KNOT_FREQUENCIES):
-        raise UserError(
-            f"representation.rain_spectrum has {len(table)} numbers; it takes "
-            f"{1 + len(rain_spectrum.KNOT_FREQUENCIES)}, or none to be measured"
-        )
-    training = config.training
-    counts = {
-        name: getattr(training, name)
-        for name in (
-            *("steps", "batch_size", "log_every", "checkpoint_every", "evaluate_every"),
-            *("sample_every", "evaluate_photos", "evaluate_crop"),
-        )
-    }
-    for name, value in counts.items():
-        if value < 1:
-            raise UserError(f"training.{name} is {value}; it must be at least 1")
-    for name in ("draw_share", "draw_start"):
-        fraction = getattr(config.diffusion, name)
-        if not 0 <= fraction <= 1:
-            raise UserError(f"diffusion.{name} is {fraction}; it is a share, from 0 to 1")
-
-
 def open_data(config: Config) -> tuple[Manifest, Manifest | None]:
     """The pairs to train on, and those of the val split, None where there are none.
 
