@@ -58,6 +58,8 @@ class DataConfig:
     # loader processes; 0: threads of the training process
     workers: Annotated[int, Range(0, 1024)] = 0
     on_bad_pair: Literal["stop", "skip"] = "stop"  # at an unreadable pair; "skip" counts it
+    # How a run that goes on notices that a photo was changed: by its size and time, or every byte.
+    fingerprint: Literal["times", "contents"] = "times"
     shards_dir: str = ""  # a copy of FILE_tfds, on a node's own disk; empty: beside the manifest
 
 

@@ -7,6 +7,7 @@ import errno
 import importlib
 import inspect
 import io
+import logging as standard_logging
 import math
 import os
 import re
@@ -46,6 +47,7 @@ def run(verb: str, words: list[str]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.use_absl_handler()
+    _show_warnings()
     try:
         command = importlib.import_module(f"fftdiff_jax.commands.{_MODULES.get(verb, verb)}")
         if any(word in _HELP for word in words[: _end_of_flags(words)]):
@@ -64,6 +66,16 @@ def run(verb: str, words: list[str]) -> NoReturn:
         if line is None:
             raise
         fail(line)
+
+
+def _show_warnings() -> None:
+    """One plain line for each warning of this package, however quiet its libraries are."""
+    handler = standard_logging.StreamHandler()
+    handler.setFormatter(standard_logging.Formatter("warning: %(message)s"))
+    logger = standard_logging.getLogger("fftdiff_jax")
+    logger.addHandler(handler)
+    logger.setLevel(standard_logging.WARNING)
+    logger.propagate = False
 
 
 def fail(message: str, code: int = 1) -> NoReturn:

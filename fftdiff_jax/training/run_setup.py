@@ -15,6 +15,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.pairs import require_scorable, warn_of_equal_pairs
 from fftdiff_jax.data.sources.open import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import rain_spectrum
@@ -25,6 +26,7 @@ SPECTRUM_BATCHES = 8  # batches of training crops that the strength of rain is m
 MAY_CHANGE = (
     "data.cache_dir",
     "data.cache_gigabytes",
+    "data.fingerprint",
     "data.workers",
     "data.shards_dir",
     "training.log_every",
@@ -43,12 +45,17 @@ def open_data(config: Config) -> tuple[Manifest, Manifest | None]:
     """The pairs to train on, and those of the val split, None where there are none.
 
     Raises:
-      UserError: the manifest cannot be used, a file is missing, or the devices cannot share a batch
-        evenly.
+      UserError: the manifest cannot be used, a file is missing, a val photo cannot be scored, or
+        the devices cannot share a batch evenly.
     """
     manifest = open_manifest(config.data)
     training_set = manifest.select("train" if manifest.has_splits else None).require_files()
     validation_set = _select_validation(manifest)
+    if validation_set is not None:
+        require_scorable(validation_set)
+    if processes.is_first():
+        for pairs in filter(None, (training_set, validation_set)):
+            warn_of_equal_pairs(pairs)
     if config.training.batch_size % jax.device_count():
         raise UserError(
             f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "

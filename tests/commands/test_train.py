@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fftdiff_jax.data.images import save_png
+from fftdiff_jax.data.manifest import read_manifest, write_manifest
 from tests.commands import TINY, environment, refusal, run
 
 FLAGS = (
@@ -139,6 +142,41 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
     assert all(int(p.name) < int(line.split("step ")[1].split(":")[0]) for p in saved)
 
 
+def test_a_photo_that_cannot_be_validated_on_is_named_before_the_first_step(tmp_path, pairs_csv):
+    save_png(tmp_path / "small.png", np.zeros((8, 8, 3), np.uint8))
+    rows = [(row.clean, row.rainy, row.split) for row in read_manifest(pairs_csv)]
+    rows.append((str(tmp_path / "small.png"), str(tmp_path / "small.png"), "val"))
+    write_manifest(tmp_path / "pairs.csv", rows)
+    flags = (*FLAGS, "--config.data.manifest=pairs.csv", "--workdir=run")
+    line = refusal(run(tmp_path, "train", *flags))
+    assert "row 8" in line
+    assert "8 x 8 pixels" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_changed_data_is_refused_until_it_is_accepted(finished, pairs_csv, tmp_path):
+    """The pairs of a finished run, which evaluates again, but for the order of two rows."""
+    workdir, _ = finished
+    shutil.copytree(workdir, tmp_path / "run")
+    rows = [(row.clean, row.rainy, row.split) for row in read_manifest(pairs_csv)]
+    csv = tmp_path / "pairs.csv"
+    write_manifest(csv, [*rows[:-2], rows[-1], rows[-2]])
+    # The configuration names the CSV, which stays where it was.
+    original = pairs_csv.read_bytes()
+    try:
+        pairs_csv.write_bytes(csv.read_bytes())
+        flags = (*FLAGS, f"--config.data.manifest={pairs_csv}", "--workdir=run")
+        line = refusal(run(tmp_path, "train", *flags))
+        assert "row 6" in line
+        assert "--accept_changed_data" in line
+        result = run(tmp_path, "train", *flags, "--accept_changed_data")
+        assert result.returncode == 0, result.stderr
+        assert "warning: the data is not what it was" in result.stderr
+    finally:
+        pairs_csv.write_bytes(original)
+
+
 @pytest.mark.parametrize(
     ("flag", "said"),
     [
@@ -159,6 +197,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
         ("--config.training.learning_rate=-1", "learning_rate is -1.0; it must be from 0"),
         ("--config.training.clip_norm=1e999", "clip_norm is inf"),
         ("--config.training.seed=12345678901234567890", "seed is 12345678901234567890"),
+        (f"--config.model.fold={5000 * '('}", "expected int"),
         ("--config.model.dtype=zzz", "known: float32, bfloat16"),
         ("--config.training.evaluate_crop=8", "evaluate_crop is 8"),
         ("--config.representation.rain_spectrum=(0.1,0.2)", "rain_spectrum has 2 numbers"),
