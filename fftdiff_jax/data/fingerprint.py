@@ -21,13 +21,14 @@ from fftdiff_jax.errors import UserError
 Stamp = Callable[[Row], str]
 
 
-def fingerprint(manifest: Manifest, stamp: Stamp, by: str) -> dict[str, Any]:
+def fingerprint(manifest: Manifest, stamp: Stamp, by: str, beside: str = "") -> dict[str, Any]:
     """The fingerprint of a manifest's rows, ready for JSON: eight hexadecimal digits a row each.
 
     Args:
       manifest: the rows, in their order.
       stamp: of a row's photos.
       by: how they are told apart, for who compares another one with it.
+      beside: a stamp of what is read beside the pairs: masks of streaks.
 
     Raises:
       UserError: a photo cannot be read.
@@ -42,6 +43,7 @@ def fingerprint(manifest: Manifest, stamp: Stamp, by: str) -> dict[str, Any]:
         "by": by,
         "rows": "".join(_digits(names(row)) for row in manifest),
         "photos": "".join(_digits(stamp(row)) for row in manifest),
+        "beside": _digits(beside),
     }
 
 
@@ -64,7 +66,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any], manifest: Mani
         if one != other:
             photos = " or ".join(filter(None, (row.clean, row.rainy)))
             return f"{manifest.where(row)}: another photo than then, {photos}"
-    return None
+    return None if before["beside"] == now["beside"] else "data.streaks_dir: other masks than then"
 
 
 def stamp_of_files(paths: Sequence[str | os.PathLike[str]], by: str) -> str:

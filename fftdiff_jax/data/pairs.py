@@ -130,4 +130,6 @@ def load_pair(manifest: Manifest, row: Row) -> Pair:
         require_equal_sizes(clean.shape, rainy.shape, (row.clean, row.rainy))
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
+    if np.array_equal(clean, rainy) and _equal(row) is None:  # which is told beforehand
+        _log.warning("%s: both photos show exactly the same", where)
     return Pair(where, row.number, row.clean, row.rainy, clean, rainy)

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
 from fftdiff_jax.config import SamplingConfig
+from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import samplers
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.metrics import draws as drawing
@@ -58,6 +59,9 @@ class Engine:
           draws: their numbers; a draw does not depend on which others are asked for.
           steps: network evaluations a draw, at least 1.
           seed: of the noise.
+
+        Raises:
+          UserError: what the network makes of the photo is not finite.
         """
         height, width = photo.shape[:2]
         side = tiling.choose_side(height, width)
@@ -65,6 +69,12 @@ class Engine:
         padded = tiling.pad(photo, side, self.method.stride)
         make = self._step_by_step if self.method.carries_photos else self._whole_draws
         for top, some in make(padded, plan, draws, steps, seed):
+            # Before the clip, which would make white of an infinity.
+            if not np.isfinite(some).all():
+                raise UserError(
+                    "the restored photo is not finite; these weights or this way of sampling "
+                    "cannot be used"
+                )
             if top < height:
                 yield top, np.clip(some[:, : height - top, :width], 0.0, 1.0)
 

@@ -259,24 +259,13 @@ class Restorer:
         """Yields (top, rows of all draws), from top to bottom, in [0, 1]."""
         steps = _asked("steps", self.default_steps if steps is None else steps)
         seed = configuration.from_dict({"seed": seed}, TrainingConfig, "draw").seed
-        return _finite(self._engine.rows(photo, draws, steps, seed))
+        return self._engine.rows(photo, draws, steps, seed)
 
 
 def _asked(name: str, value: int) -> int:
     """A field of the sampling as a call asks for it; `UserError` where it is out of its range."""
     asked = configuration.from_dict({name: value}, SamplingConfig, "sampling")
     return int(getattr(asked, name))
-
-
-def _finite(rows: Rows) -> Rows:
-    """The same rows; `UserError` at the first that is not finite."""
-    for top, some in rows:
-        if not np.isfinite(some).all():
-            raise UserError(
-                "the restored photo is not finite; these weights or this way of sampling cannot be "
-                "used"
-            )
-        yield top, some
 
 
 def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -12,6 +12,7 @@ from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.fingerprint import difference, fingerprint, stamp_of_files
 from fftdiff_jax.data.manifest import Manifest, Row
 from fftdiff_jax.data.sources.open import open_source
+from fftdiff_jax.data.streak_masks import mask_paths
 from fftdiff_jax.errors import UserError
 
 _log = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ class RunData:
         """The fingerprint of the pairs; `by` "times" or "contents", or as the configuration says.
 
         Raises:
-          UserError: a photo cannot be read, or the source was not prepared.
+          UserError: a photo or mask cannot be read, or the source was not prepared.
         """
         way = by or self.config.fingerprint
         source = open_source(self.config, self.training_set)
@@ -47,7 +48,8 @@ class RunData:
                 return source.stamp(places[row], way)
             return stamp_of_files([path for path in (row.clean, row.rainy) if path], way)
 
-        return fingerprint(self._pairs(), stamp, way)
+        masks = mask_paths(self.config.streaks_dir) if self.config.streaks_dir else ()
+        return fingerprint(self._pairs(), stamp, way, stamp_of_files(masks, way))
 
     def require_same(self, before: Mapping[str, Any] | None, workdir: Path, accept: bool) -> None:
         """Raises `UserError` where the pairs are not those of a checkpoint.

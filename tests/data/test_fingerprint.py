@@ -81,6 +81,17 @@ def test_a_change_is_refused_by_row_and_accepted_when_asked(tmp_path, csv, kind,
     assert "accepted" in caplog.text
 
 
+def test_other_masks_of_streaks_are_noticed(tmp_path, csv):
+    masks = tmp_path / "masks"
+    save_png(masks / "a.png", np.zeros((16, 16, 3), np.uint8))
+    data = data_of(csv, streaks_dir=str(masks))
+    before = saved(data)
+    data.require_same(before, tmp_path, accept=False)
+    save_png(masks / "a.png", np.zeros((17, 16, 3), np.uint8))
+    with pytest.raises(UserError, match="other masks than then"):
+        data.require_same(before, tmp_path, accept=False)
+
+
 def test_what_is_no_change(tmp_path, csv):
     times, contents = saved(data_of(csv), "times"), saved(data_of(csv), "contents")
     moved = tmp_path / "elsewhere"

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from fftdiff_jax.data.manifest import read_manifest
-from fftdiff_jax.data.pairs import require_scorable, warn_of_equal_pairs
+from fftdiff_jax.data.pairs import load_pair, require_scorable, warn_of_equal_pairs
 from fftdiff_jax.errors import UserError
 from tests.data.trees import pairs_csv, photo, save
 
@@ -69,6 +69,15 @@ def test_equal_photos_of_a_pair_are_told_with_their_row(tmp_path, make, said, ca
     (record,) = caplog.records
     assert f"row 3: both photos are {said}" in record.getMessage()
     assert "1 more pair" in record.getMessage()
+
+
+def test_equal_pixels_in_two_files_are_told_once_they_are_read(tmp_path, caplog):
+    manifest = read_manifest(pairs_csv(tmp_path))
+    load_pair(manifest, manifest.rows[1])
+    assert caplog.text == ""
+    save(tmp_path / "rainy/1.png", photo(40, 48, 1), compress_level=0)
+    load_pair(manifest, manifest.rows[1])
+    assert "row 3: both photos show exactly the same" in caplog.text
 
 
 def test_one_name_for_both_photos_is_told(tmp_path, caplog):

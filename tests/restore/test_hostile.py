@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors import numpy as safetensors
 
 from fftdiff_jax import config as configuration
@@ -152,14 +152,14 @@ def test_what_cannot_be_restored_with_is_not_saved(tmp_path, tiny_restorer):
 
 
 def test_a_photo_that_is_not_finite_is_never_given(tiny_restorer):
-    params = {name: leaf * np.nan for name, leaf in flatten_dict(tiny_restorer.params).items()}
-    from flax.traverse_util import unflatten_dict
-
-    broken = Restorer(unflatten_dict(params), tiny_restorer.config)
     photo = np.full((16, 16, 3), 100, np.uint8)
-    for call in (broken, broken.sample, broken.sample_float, broken.uncertainty):
-        with pytest.raises(UserError, match="not finite"):
-            call(photo)
+    for value in (np.nan, np.inf):
+        params = flatten_dict(tiny_restorer.params, sep="/")
+        params |= {name: leaf * 0 + value for name, leaf in params.items() if "exit/bias" in name}
+        broken = Restorer(unflatten_dict(params, sep="/"), tiny_restorer.config)
+        for call in (broken, broken.sample, broken.sample_float, broken.uncertainty):
+            with pytest.raises(UserError, match="not finite"):
+                call(photo)
 
 
 def test_numbers_of_a_call_have_the_ranges_of_the_configuration(tiny_restorer):
