@@ -27,7 +27,7 @@ from fftdiff_jax.ranges import shown
 SUFFIX = ".safetensors"
 FOLDER = "checkpoints"  # of a run, where Orbax writes
 PRETRAINED = "pretrained/rain.safetensors"  # inside the package
-MOST_PARAMETERS = 1_000_000_000  # of weights from elsewhere: 4 GB of memory
+MOST_PARAMETERS = 1_000_000_000  # of a network, from elsewhere or of one's own: 4 GB of memory
 _TYPES = {"F16": "float16", "F32": "float32"}  # of the numbers in a file, as safetensors says it
 # What to do where weights are those of a network that this version does not build.
 WAY_OUT = "leave --checkpoint out to use the weights in the box, or train again"
@@ -120,7 +120,7 @@ def pretrained_path() -> Path:
 
 
 def abstract_params(config: Config, where: str) -> PyTree:
-    """Shapes of the parameters that a configuration from elsewhere builds, without building them.
+    """Shapes of the parameters that a configuration builds, without building them.
 
     Raises:
       UserError: there are more than `MOST_PARAMETERS`.
@@ -129,8 +129,8 @@ def abstract_params(config: Config, where: str) -> PyTree:
     count = count_parameters(shapes)
     if count > MOST_PARAMETERS:
         raise UserError(
-            f"{where}: its network has {count:,} parameters; weights of at most "
-            f"{MOST_PARAMETERS:,} are opened"
+            f"{where}: its network has {count:,} parameters; at most {MOST_PARAMETERS:,} are "
+            "built; lower model.widths or model.blocks"
         )
     return shapes
 

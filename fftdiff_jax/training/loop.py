@@ -24,7 +24,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.restore.restorer import Restorer
-from fftdiff_jax.restore.weights import require_same_tree
+from fftdiff_jax.restore.weights import abstract_params, require_same_tree
 from fftdiff_jax.training import run_setup
 from fftdiff_jax.training.bookkeeping import Bookkeeping
 from fftdiff_jax.training.checkpoints import Checkpoints
@@ -74,6 +74,7 @@ def train(
     workdir = workdir.expanduser().absolute()
     stop = stop or StopSignals()
     configuration.check(config)  # one that was made in Python is not checked yet
+    abstract_params(config, "model")  # nor how large all of its fields together are
     training_set, validation_set = run_setup.open_data(config)
 
     run_setup.make_folder(workdir)

@@ -82,9 +82,9 @@ TREES = {
     "a rain_spectrum of NaN": tree("representation", rain_spectrum=[float("nan")] * 9),
     "a rain_spectrum of three": tree("representation", rain_spectrum=[1.0] * 3),
     "a time_power of NaN": tree("sampling", time_power=float("nan")),
-    "a noise_scale below 0": tree("sampling", noise_scale=-1.0),
+    "an eta above 1": tree("sampling", eta=2.0),
     "10^9 steps": tree("sampling", steps=10**9),
-    "no draws": tree("sampling", draws=0),
+    "draws below 0": tree("sampling", draws=-1),
     "a whole number of 5000 digits": '{"training": {"seed": ' + 5000 * "9" + "}}",
     "an unknown field with escapes": {"model": {"\x1b[31m\n": 1}},
 }

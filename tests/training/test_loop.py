@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
+from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.training import loop
 from tests import tiny
@@ -52,3 +53,10 @@ def test_the_best_weights_are_trained_for_draws(pairs_csv, tmp_path, monkeypatch
         run = dataclasses.replace(config, diffusion=diffusion)
         loop.train(run, tmp_path / str(start), progress=False)
         assert load_weights(tmp_path / str(start))[2] == best
+
+
+def test_a_network_that_is_too_large_is_refused_before_anything_is_read(tmp_path):
+    model = ModelConfig(widths=(4096,) * 6, blocks=(2,) * 6)
+    with pytest.raises(UserError, match="parameters; at most"):
+        loop.train(Config(DataConfig("nowhere.csv"), model=model), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
