@@ -7,6 +7,7 @@ are refused before anything else sees them.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import logging
 import re
@@ -104,6 +105,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return None
 
 
+@functools.cache  # it may ask the network
 def _names_of_this_machine() -> set[str]:
     name = socket.gethostname().lower()
     return {name, f"{name}.local", socket.getfqdn().lower()}

@@ -124,7 +124,8 @@ class TrainerLock:
     def _read(self) -> str:
         # By its name: where locks are missing, another machine may have made the file anew.
         with open(self._path, "rb") as file:
-            return file.read(_LONGEST_NAME).decode(errors="replace").strip()
+            text = file.read(_LONGEST_NAME).decode(errors="replace").strip()
+        return "".join(filter(str.isprintable, text))
 
     def _unwritable(self, error: OSError) -> UserError:
         return UserError(

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from PIL import Image
 
 from fftdiff_jax.data.images import save_png
 from fftdiff_jax.data.manifest import read_manifest, write_manifest
+from tests import tiny
 from tests.commands import TINY, environment, refusal, run
 
 FLAGS = (
@@ -155,26 +155,19 @@ def test_a_photo_that_cannot_be_validated_on_is_named_before_the_first_step(tmp_
 
 
 @pytest.mark.slow
-def test_changed_data_is_refused_until_it_is_accepted(finished, pairs_csv, tmp_path):
-    """The pairs of a finished run, which evaluates again, but for the order of two rows."""
-    workdir, _ = finished
-    shutil.copytree(workdir, tmp_path / "run")
-    rows = [(row.clean, row.rainy, row.split) for row in read_manifest(pairs_csv)]
-    csv = tmp_path / "pairs.csv"
-    write_manifest(csv, [*rows[:-2], rows[-1], rows[-2]])
-    # The configuration names the CSV, which stays where it was.
-    original = pairs_csv.read_bytes()
-    try:
-        pairs_csv.write_bytes(csv.read_bytes())
-        flags = (*FLAGS, f"--config.data.manifest={pairs_csv}", "--workdir=run")
-        line = refusal(run(tmp_path, "train", *flags))
-        assert "row 6" in line
-        assert "--accept_changed_data" in line
-        result = run(tmp_path, "train", *flags, "--accept_changed_data")
-        assert result.returncode == 0, result.stderr
-        assert "warning: the data is not what it was" in result.stderr
-    finally:
-        pairs_csv.write_bytes(original)
+def test_changed_data_is_refused_until_it_is_accepted(tmp_path):
+    csv = tiny.write_pairs(tmp_path / "pairs")
+    flags = [*tiny.flags(csv, steps=2, every=2), "--workdir=run", "--noprogress"]
+    flags.append("--compilation_cache=xla")
+    assert run(tmp_path, "train", *flags).returncode == 0
+    header, *rows = csv.read_text().splitlines()
+    csv.write_text("\n".join([header, *rows[:-2], rows[-1], rows[-2]]) + "\n")
+    line = refusal(run(tmp_path, "train", *flags))
+    assert "row 4" in line
+    assert "--accept_changed_data" in line
+    result = run(tmp_path, "train", *flags, "--accept_changed_data")
+    assert result.returncode == 0, result.stderr
+    assert "warning: the data is not what it was" in result.stderr
 
 
 @pytest.mark.parametrize(
