@@ -16,8 +16,9 @@ from typing import Any
 
 from fftdiff_jax import config as configuration
 from fftdiff_jax.commands import config_flags
-from fftdiff_jax.config import Config, Target
+from fftdiff_jax.config import Config
 from fftdiff_jax.files import write_text
+from fftdiff_jax.ranges import Lengths
 
 TARGET = Path(__file__).with_name("configuration.md")
 HEAD = """# Configuration
@@ -34,7 +35,8 @@ fftdiff-jax train --config=my_recipe.py --workdir=runs/mine    # a file
 ```
 
 Any field can be set on the command line. A name or a value that does not fit is refused in one
-line, and the nearest name is suggested:
+line before anything is read or written, and the nearest name is suggested. Ranges include their
+ends unless they say otherwise; they hold for files of weights and for runs from elsewhere too:
 
 ```bash
 fftdiff-jax train --config=quickstart --workdir=runs/mine \\
@@ -86,6 +88,7 @@ def _fields(kind: type) -> list[Field]:
         if token.type == tokenize.COMMENT:
             comments[token.start[0]] = token.string.lstrip("# ")
     found = []
+    hints = typing.get_type_hints(kind, include_extras=True)
     (definition,) = ast.parse(source).body
     assert isinstance(definition, ast.ClassDef)
     for node in definition.body:
@@ -102,17 +105,22 @@ def _fields(kind: type) -> list[Field]:
             first -= 1
         default = ast.unparse(node.value).replace("'", '"')
         text = " ".join([*before, *beside]).replace("|", "\\|")
-        found.append(Field(node.target.id, _kind(node.annotation), default, text))
+        found.append(Field(node.target.id, _kind(hints[node.target.id]), default, text))
     return found
 
 
-def _kind(annotation: ast.expr) -> str:
-    """A field's type; of a choice, all that can be chosen."""
-    if isinstance(annotation, ast.Name) and annotation.id == "Target":
-        annotation = ast.parse("Literal" + str(list(typing.get_args(Target))), mode="eval").body
-    if isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Literal":
-        return "one of " + ast.unparse(annotation.slice).strip("()").replace("'", '"')
-    return ast.unparse(annotation)
+def _kind(hint: Any) -> str:
+    """A field's type and its range; of a choice, all that can be chosen."""
+    limits: list[Any] = []
+    if typing.get_origin(hint) is typing.Annotated:
+        hint, *limits = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return "one of " + ", ".join(f'"{choice}"' for choice in typing.get_args(hint))
+    if typing.get_origin(hint) is tuple:
+        items = _kind(typing.get_args(hint)[0])
+        lengths = [limit for limit in limits if isinstance(limit, Lengths)]
+        return " ".join(["list of", *map(str, lengths), f"numbers: {items}"])
+    return " ".join([hint.__name__, *map(str, limits)])
 
 
 def _recipe(name: str) -> str:

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fftdiff_jax import ranges
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.ranges import Lengths, Range
 
 Target = Literal["clean", "noise", "velocity"]
+
+# Ranges that several fields have. They also bound what weights from elsewhere can ask for.
+Share = Annotated[float, Range(0, 1)]
+Weight = Annotated[float, Range(0, 1000)]
+Count = Annotated[int, Range(1, 1_000_000_000)]
+CountOrNone = Annotated[int, Range(0, 1_000_000_000)]
+Steps = Annotated[int, Range(1, 1000)]
+Draws = Annotated[int, Range(0, 1000)]
+Width = Annotated[int, Range(1, 4096)]
+Blocks = Annotated[int, Range(1, 32)]
+Resolutions = Lengths(range(1, 7))
+RAIN_NUMBERS = 9  # of a table of rain's strength: see `representation.rain_spectrum`
 
 # Fields that are no more. Files that hold them still open as far as their weights fit.
 RETIRED = (
@@ -38,16 +51,21 @@ class DataConfig:
     # The files themselves, ArrayRecord shards, or exported spectra (.npz).
     source: Literal["manifest", "tfds", "spectra"] = "manifest"
     cache_dir: str = ""  # decoded photos are kept here; empty: the user's cache folder
-    cache_gigabytes: float = 4.0  # most disk that decoded photos may take
-    crop_size: int = 64  # side of the square training crops, in pixels
+    # most disk that decoded photos may take
+    cache_gigabytes: Annotated[float, Range(0, 1_000_000)] = 4.0
+    crop_size: Annotated[int, Range(8, 4096)] = 64  # side of the square training crops, in pixels
     augment: bool = True  # flips and transposes, of both photos of a pair alike
-    rendered_rain: float = 0.0  # share of the pairs' examples whose rain is rendered instead
-    pair_repeats: int = 1  # how often a pair takes part for once that a photo without rain does
-    toned_rain: float = 0.0  # share of rendered rain that changes the photo's tone as well
+    rendered_rain: Share = 0.0  # share of the pairs' examples whose rain is rendered instead
+    # how often a pair takes part for once that a photo without rain does
+    pair_repeats: Annotated[int, Range(1, 1000)] = 1
+    toned_rain: Share = 0.0  # share of rendered rain that changes the photo's tone as well
     streaks_dir: str = ""  # a folder of masks of photographed streaks; empty: none are rendered
-    photographed_rain: float = 0.25  # share of rendered rain that is made of them
-    workers: int = 0  # loader processes; 0: threads of the training process
+    photographed_rain: Share = 0.25  # share of rendered rain that is made of them
+    # loader processes; 0: threads of the training process
+    workers: Annotated[int, Range(0, 1024)] = 0
     on_bad_pair: Literal["stop", "skip"] = "stop"  # at an unreadable pair; "skip" counts it
+    # How a run that goes on notices that a photo was changed: by its size and time, or every byte.
+    fingerprint: Literal["times", "contents"] = "times"
     shards_dir: str = ""  # a copy of FILE_tfds, on a node's own disk; empty: beside the manifest
 
 
@@ -62,7 +80,9 @@ class RepresentationConfig:
     # Root mean square of |clean - rainy| by radial frequency, measured on the training pairs:
     # first the constant term in units of sqrt(pixels), then octaves from 1/256 to 1/2 a pixel.
     # Empty: training measures it and writes it here before the first step.
-    rain_spectrum: tuple[float, ...] = ()
+    rain_spectrum: Annotated[
+        tuple[Annotated[float, Range(1e-6, 1_000_000)], ...], Lengths((0, RAIN_NUMBERS))
+    ] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +91,13 @@ class ModelConfig:
 
     # "direct" is a UNet over the spectrum as if it were a picture.
     prediction: Literal["image_consistent", "direct"] = "image_consistent"
-    fold: int = 2  # fold x fold pixels become channels before the first convolution
-    widths: tuple[int, ...] = (32, 64, 96)  # channels at each resolution
-    blocks: tuple[int, ...] = (1, 2, 2)  # residual blocks at each resolution, down and up
-    blocks_up: tuple[int, ...] = ()  # on the way up, where it takes fewer; empty: as many as down
+    # fold x fold pixels become channels before the first convolution
+    fold: Annotated[int, Range(1, 8)] = 2
+    widths: Annotated[tuple[Width, ...], Resolutions] = (32, 64, 96)  # channels at each resolution
+    # residual blocks at each resolution, down and up
+    blocks: Annotated[tuple[Blocks, ...], Resolutions] = (1, 2, 2)
+    # on the way up, where it takes fewer; empty: as many as down
+    blocks_up: Annotated[tuple[Blocks, ...], Lengths(range(6))] = ()
     block: Literal["normed", "plain"] = "normed"  # RMSNorm and SiLU, or ReLU and no norm
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the convolutions; masters stay float32
 
@@ -86,10 +109,10 @@ class DiffusionConfig:
     schedule: Literal["cosine", "linear"] = "cosine"  # "linear" is DDPM's
     noise: Literal["photo", "independent"] = "photo"  # Hermitian as real photos are, or not
     target: Target = "clean"  # what a direct network outputs
-    spectrum_weight: float = 0.05  # of the spectrum's error, beside the photo's own
-    perceptual_weight: float = 0.0  # of LPIPS (AlexNet)
+    spectrum_weight: Weight = 0.05  # of the spectrum's error, beside the photo's own
+    perceptual_weight: Weight = 0.0  # of LPIPS (AlexNet)
     # Of each batch, trained for draws too; 0: the first estimate is all that is trained.
-    draw_share: float = 0.25
+    draw_share: Share = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +123,12 @@ class SamplingConfig:
     """
 
     sampler: Literal["ddim", "ddpm", "dpm_solver"] = "ddim"  # the rule of a step
-    steps: int = 1  # network evaluations a draw
-    draws: int = 0  # samples whose mean is the restored photo; 0: the first estimate instead
-    realism: float = 1.0  # how far a draw goes from the first estimate: 0 stays, 1 is the draw
-    time_power: float = 1.5  # times of n steps are (1 - i/n)^time_power
-    eta: float = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
+    steps: Steps = 1  # network evaluations a draw
+    draws: Draws = 0  # samples whose mean is the restored photo; 0: the first estimate instead
+    realism: Share = 1.0  # how far a draw goes from the first estimate: 0 stays, 1 is the draw
+    # times of n steps are (1 - i/n)^time_power
+    time_power: Annotated[float, Range(0.01, 100)] = 1.5
+    eta: Share = 0.0  # DDIM's share of fresh noise: 0 is deterministic, 1 is DDPM-like
     mirror: bool = False  # the first estimate is the mean of two, one of the tile mirrored
 
 
@@ -112,31 +136,36 @@ class SamplingConfig:
 class TrainingConfig:
     """Optimisation, and how often what is written."""
 
-    steps: int = 20_000  # updates in all
-    batch_size: int = 16  # global: over all devices of all processes
-    seed: int = 0  # of the first weights, the data order, crops and noise
+    steps: Count = 20_000  # updates in all
+    # global: over all devices of all processes
+    batch_size: Annotated[int, Range(1, 1_000_000)] = 16
+    # of the first weights, the data order, crops and noise
+    seed: Annotated[int, Range(0, 4_294_967_295)] = 0
     optimizer: Literal["adamw", "muon"] = "adamw"  # "muon" for the inner kernels (muon.py)
-    learning_rate: float = 1e-3  # peak of AdamW's rate
-    muon_rate: float = 0.02  # peak of Muon's rate: how far a step turns a kernel of norm 1
+    learning_rate: Annotated[float, Range(0, 1000)] = 1e-3  # peak of AdamW's rate
+    # peak of Muon's rate: how far a step turns a kernel of norm 1
+    muon_rate: Annotated[float, Range(0, 1000)] = 0.02
     # "cosine" decays to a hundredth all the way, "constant" to 0 in the last decay_steps alone.
     schedule: Literal["cosine", "constant"] = "cosine"
-    decay_steps: int = 0  # last steps of "constant", in which the rates fall in a line to 0
-    warmup_steps: int = 200  # steps of linear warm-up before the peak
-    weight_decay: float = 1e-4  # of AdamW's kernels; biases and scales have none
-    muon_weight_decay: float = 0.01  # of Muon's kernels
-    clip_norm: float = 1.0  # largest global norm of a gradient
-    ema_decay: float = 0.999  # of the averaged weights, which restore photos
-    log_every: int = 20  # steps a row of metrics.csv
-    checkpoint_every: int = 500  # steps between checkpoints
-    evaluate_every: int = 1000  # steps between validations
-    evaluate_photos: int = 16  # val photos (centre crops) scored at each validation
-    evaluate_crop: int = 192  # side of those centre crops
-    sample_every: int = 2000  # steps between sample pictures
+    decay_steps: CountOrNone = 0  # last steps of "constant", in which the rates fall in a line to 0
+    warmup_steps: CountOrNone = 200  # steps of linear warm-up before the peak
+    weight_decay: Weight = 1e-4  # of AdamW's kernels; biases and scales have none
+    muon_weight_decay: Weight = 0.01  # of Muon's kernels
+    # largest global norm of a gradient
+    clip_norm: Annotated[float, Range(0, 1e38, above=True)] = 1.0
+    # of the averaged weights, which restore photos
+    ema_decay: Annotated[float, Range(0, 1, below=True)] = 0.999
+    log_every: Count = 20  # steps a row of metrics.csv
+    checkpoint_every: Count = 500  # steps between checkpoints
+    evaluate_every: Count = 1000  # steps between validations
+    # val photos (centre crops) scored at each validation
+    evaluate_photos: Annotated[int, Range(1, 1_000_000)] = 16
+    evaluate_crop: Annotated[int, Range(16, 4096)] = 192  # side of those centre crops
+    sample_every: Count = 2000  # steps between sample pictures
     initial_weights: str = ""  # a run's folder or a file of weights to start from; empty: anew
-    freeze_first: bool = (
-        False  # the first estimate stays what initial_weights say; draws alone learn
-    )
-    final_evaluation_limit: int = 0  # photos scored when a run ends; 0: the whole val split
+    # the first estimate stays what initial_weights say; draws alone learn
+    freeze_first: bool = False
+    final_evaluation_limit: CountOrNone = 0  # photos scored when a run ends; 0: the whole val split
     on_save_error: Literal["continue", "stop"] = "continue"  # a full disk: try again later, or stop
 
 
@@ -157,28 +186,47 @@ def to_dict(config: Config) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def from_dict(values: Mapping[str, Any], kind: type = Config, where: str = "config") -> Any:
+def from_dict(values: Any, kind: type = Config, where: str = "config") -> Any:
     """Builds the frozen tree from nested dictionaries, missing fields taking their defaults.
 
     Lists become tuples and whole numbers become floats where the field says so.
 
     Raises:
-      UserError: a field is unknown (the nearest one is named) or has the wrong type.
+      UserError: a field is unknown (the nearest one is named), has the wrong type, is out of its
+        range, or does not fit another one.
     """
-    hints = typing.get_type_hints(kind)
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: expected a group of fields, found {ranges.shown(values)}")
+    hints = typing.get_type_hints(kind, include_extras=True)
     arguments = {}
     for name, value in values.items():
-        path = f"{where}.{name}"
         if name not in hints:
-            near = difflib.get_close_matches(name, hints, n=1)
+            near = difflib.get_close_matches(str(name)[:64], hints, n=1)
             hint = f"; did you mean {where}.{near[0]}?" if near else f"; known: {', '.join(hints)}"
+            known = str(name).isidentifier() and len(name) <= 64
+            path = f"{where}.{name}" if known else f"{where}: {ranges.shown(name)}"
             raise UserError(f"{path}: there is no such field{hint}")
-        arguments[name] = _convert(value, hints[name], path)
-    return kind(**arguments)
+        path, hint = f"{where}.{name}", hints[name]
+        group = dataclasses.is_dataclass(hint)
+        arguments[name] = from_dict(value, hint, path) if group else ranges.read(value, hint, path)
+    found = kind(**arguments)
+    if isinstance(found, Config):
+        _require_fitting(found)
+    return found
 
 
-def from_saved(values: Mapping[str, Any]) -> Config:
+def check(config: Config) -> None:
+    """Raises `UserError` for a field of another type than declared, out of range, or ill-fitting.
+
+    For configurations that were made in Python; `from_dict` has checked what it returns.
+    """
+    from_dict(to_dict(config))
+
+
+def from_saved(values: Any) -> Config:
     """`from_dict` of what an earlier version may have written: fields in `RETIRED` are left out."""
+    if not isinstance(values, Mapping):
+        return from_dict(values)
     groups = {
         group: {name: value for name, value in fields.items() if f"{group}.{name}" not in RETIRED}
         if isinstance(fields, Mapping)
@@ -188,23 +236,33 @@ def from_saved(values: Mapping[str, Any]) -> Config:
     return from_dict(groups)
 
 
-def _convert(value: Any, kind: Any, path: str) -> Any:
-    if typing.get_origin(kind) is Literal:
-        choices = typing.get_args(kind)
-        if value not in choices:
-            known = ", ".join(map(str, choices))
-            raise UserError(f"{path}: {value!r} is not a choice; known: {known}")
-        return value
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{path}: expected a group of fields, found {value!r}")
-        return from_dict(value, typing.cast(type, kind), path)
-    if isinstance(kind, types.GenericAlias):
-        if not isinstance(value, (list, tuple)):
-            raise UserError(f"{path}: expected a list like (32, 64), found {value!r}")
-        return tuple(_convert(item, typing.get_args(kind)[0], path) for item in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise UserError(f"{path}: expected {kind.__name__}, found {value!r}")
-    return value
+def _require_fitting(config: Config) -> None:
+    """Raises `UserError` where fields that are right by themselves do not go together."""
+    model = config.model
+    if len(model.widths) != len(model.blocks):
+        raise UserError(
+            f"model.widths has {len(model.widths)} resolutions and model.blocks "
+            f"{len(model.blocks)}; they must have as many"
+        )
+    if model.blocks_up and len(model.blocks_up) != len(model.widths) - 1:
+        raise UserError(
+            f"model.blocks_up has {len(model.blocks_up)} resolutions; it takes one fewer than "
+            f"model.widths, which has {len(model.widths)}, or none"
+        )
+    share, draws = config.diffusion.draw_share, config.sampling.draws
+    if config.training.freeze_first and (not config.training.initial_weights or share == 0):
+        raise UserError(
+            "training.freeze_first wants training.initial_weights, whose first estimate stays, and "
+            "a diffusion.draw_share above 0, or nothing is trained"
+        )
+    direct = model.prediction == "direct"
+    if not direct and config.diffusion.noise != "photo":
+        raise UserError('diffusion.noise must be "photo" where the network sees photos')
+    if direct and draws < 1:
+        raise UserError(
+            f"sampling.draws is {draws}; a direct network has no first estimate: take 1 or more"
+        )
+    if not direct and share == 0 and draws > 0:
+        raise UserError(
+            f"sampling.draws is {draws}, but no draws are trained: diffusion.draw_share is 0"
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from fftdiff_jax.errors import UserError
+
+MOST_JSON = 16_000_000  # bytes of a file that describes others, whoever wrote it
 
 
 @contextmanager
@@ -55,3 +58,40 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds that may come from elsewhere.
+
+    Raises:
+      FileNotFoundError: there is none.
+      UserError: it is no plain file, cannot be read, or is none that `parse_json` takes.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():  # a pipe or a device would never end
+        raise UserError(f"{path}: is no plain file")
+    try:
+        with path.open("rb") as file:
+            return parse_json(file.read(MOST_JSON + 1), str(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """Parses JSON that may come from elsewhere; messages begin with `where`.
+
+    Raises:
+      UserError: it is over `MOST_JSON` bytes, no JSON, or nested too deep.
+    """
+    if len(text) > MOST_JSON:
+        raise UserError(f"{where}: is over {MOST_JSON // 10**6} MB")
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UserError(f"{where}: is nested too deep") from error
+    except ValueError as error:
+        raise UserError(
+            f"{where}: is no valid JSON ({' '.join(str(error).split())[:120]})"
+        ) from error

@@ -17,8 +17,10 @@ def to_bits(photo: Float[np.ndarray, "*n h w 3"], bits: int) -> Shaped[np.ndarra
     """Rounds photos in [0, 1] to whole numbers of 8 bits (uint8) or 16 (uint16).
 
     Raises:
-      UserError: `bits` is another number.
+      UserError: `bits` is another number, or the photo is not finite: it would come out black.
     """
+    if not np.isfinite(photo).all():
+        raise UserError("a photo that is not finite (NaN or infinite) cannot be saved or scored")
     return np.round(np.clip(photo, 0, 1) * (2**bits - 1)).astype(pixel_type(bits))
 
 

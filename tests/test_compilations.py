@@ -78,16 +78,19 @@ def test_a_longer_run_compiles_no_more_than_a_short_one(pairs_csv, tmp_path):
     assert programs[0] == programs[1]
 
 
-def test_any_number_of_draws_and_steps_is_compiled_once(tiny_restorer, rng):
+def test_restoring_compiles_once_for_each_number_of_steps(tiny_restorer, rng):
+    """And what takes long, the networks, once for all numbers together."""
+
     def photo(height, width):
         return rng.integers(0, 256, (height, width, 3), np.uint8)
 
-    tiny_restorer(photo(40, 50), steps=2, draws=1)
+    for steps in (1, 2):
+        tiny_restorer(photo(40, 50), steps=steps, draws=1)
     with counted() as count:
         tiny_restorer(photo(22, 51))
-        tiny_restorer(photo(33, 71), steps=5, draws=1)
         tiny_restorer(photo(33, 71), steps=2, draws=3, seed=5)
         tiny_restorer(photo(300, 20), steps=1)
         tiny_restorer.sample(photo(21, 22), steps=1, draws=2)
         tiny_restorer.uncertainty(photo(25, 31), steps=2, draws=2)
     assert count.programs == 0
+    assert set(tiny_restorer._engine._compiled) == {("first", 1), ("step", 1)}

@@ -124,6 +124,7 @@ FILES = (
     "json",
     "jsonl",
     "jpg",
+    "lock",
     "md",
     "npz",
     "png",

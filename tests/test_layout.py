@@ -11,7 +11,7 @@ from tests.commands import ROOT
 PACKAGE = ROOT / "fftdiff_jax"
 # Each room may import from those before it and from itself.
 ROOMS = (
-    ("errors", "config", "files", "pixels", "words"),
+    ("errors", "ranges", "config", "files", "pixels", "words"),
     ("method",),
     ("metrics", "figures", "data"),
     ("restore",),

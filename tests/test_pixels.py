@@ -21,6 +21,15 @@ def test_whole_numbers_are_the_nearest_ones(bits, kind, largest):
     assert rounded.ravel().tolist() == [0, 0, 1, (largest + 1) // 2, largest, largest]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_never_rounded(value):
+    photo = np.full((4, 4, 3), 0.5)
+    photo[2, 3, 1] = value
+    for bits in (8, 16):
+        with pytest.raises(UserError, match="not finite"):
+            pixels.to_bits(photo, bits)
+
+
 def test_other_depths_are_refused():
     with pytest.raises(UserError, match="bits is 12"):
         pixels.to_bits(np.zeros((1, 1, 3)), 12)

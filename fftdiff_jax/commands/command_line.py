@@ -7,17 +7,20 @@ import errno
 import importlib
 import inspect
 import io
+import logging as standard_logging
+import math
 import os
 import re
 import sys
 from types import ModuleType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags, logging
 
 from fftdiff_jax.commands import config_flags
 from fftdiff_jax.errors import UserError
 
+LARGEST_NUMBER = 2**32 - 1  # of a flag: what seeds may be, and more than anything is counted to
 INTERRUPTED = 130  # exit code of Ctrl-C
 _MODULES = {"inspect": "inspect_spectra"}  # the others are called like their verbs
 _HELP = ("-h", "-help", "--help")
@@ -44,6 +47,7 @@ def run(verb: str, words: list[str]) -> NoReturn:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     logging.use_absl_handler()
+    _show_warnings()
     try:
         command = importlib.import_module(f"fftdiff_jax.commands.{_MODULES.get(verb, verb)}")
         if any(word in _HELP for word in words[: _end_of_flags(words)]):
@@ -62,6 +66,16 @@ def run(verb: str, words: list[str]) -> NoReturn:
         if line is None:
             raise
         fail(line)
+
+
+def _show_warnings() -> None:
+    """One plain line for each warning of this package, however quiet its libraries are."""
+    handler = standard_logging.StreamHandler()
+    handler.setFormatter(standard_logging.Formatter("warning: %(message)s"))
+    logger = standard_logging.getLogger("fftdiff_jax")
+    logger.addHandler(handler)
+    logger.setLevel(standard_logging.WARNING)
+    logger.propagate = False
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -145,6 +159,8 @@ def _given(command: ModuleType, words: list[str]) -> dict[str, list[str]]:
         text = re.sub(r"invalid literal for int\(\).*", "expected a whole number", text)
         text = re.sub(r"could not convert string to float.*", "expected a number", text)
         raise UserError(f"{text} (see --help)") from error
+    for name in _own_flags(command):
+        _require_sane(name, flags.FLAGS[name].value)
     for word in words:
         name = word.partition("=")[0]
         if "=" in word and name in _own_flags(command) and not os.path.exists(word):
@@ -154,6 +170,14 @@ def _given(command: ModuleType, words: list[str]) -> dict[str, list[str]]:
         raise UserError(f"unexpected argument {words[0]!r}; {hint} (see --help)")
     given = {"words": words, "overrides": overrides}
     return {name: given[name] for name in wanted}
+
+
+def _require_sane(name: str, value: Any) -> None:
+    """Raises `UserError` for numbers that no flag can mean: absl's bounds let NaN pass."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UserError(f"--{name}={value}: expected a finite number (see --help)")
+    if isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise UserError(f"--{name}={str(value)[:24]}: too large; at most {LARGEST_NUMBER:,}")
 
 
 def _end_of_flags(words: list[str]) -> int:

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from fftdiff_jax.commands import config_flags, shared
+from fftdiff_jax.commands.command_line import LARGEST_NUMBER
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
 
@@ -54,7 +55,7 @@ _REALISMS = flags.DEFINE_list(
 )
 _LIMIT = flags.DEFINE_integer("limit", 0, "val crops to score; 0: all", lower_bound=0)
 _CROP = flags.DEFINE_integer("crop", 192, "side of the centre crops", lower_bound=32)
-_MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps")
+_MINUTES = flags.DEFINE_float("minutes", 0.0, "training time of each run; 0: equal steps", 0.0)
 _REDRAW = flags.DEFINE_bool("redraw", False, "only draw from results.json again")
 _PROGRESS = flags.DEFINE_bool("progress", True, "show progress bars")
 _COMPILATION_CACHE = shared.define_compilation_cache()
@@ -221,7 +222,8 @@ def _numbers(name: str, words: list[str], least: int) -> list[float]:
             number = float(word) if name == "realisms" else int(word)
         except ValueError:
             raise UserError(f"--{name}: {word!r} is no number") from None
-        if number < least or (name == "realisms" and number > 1):
+        most = 1 if name == "realisms" else LARGEST_NUMBER
+        if not least <= number <= most:  # NaN is not, either
             raise UserError(f"--{name}: {word} is out of range")
         numbers.append(number)
     return numbers

@@ -108,7 +108,7 @@ def _assign(tree: dict[str, Any], names: list[str], text: str, word: str) -> Non
         return
     try:
         tree[field] = ast.literal_eval({"true": "True", "false": "False"}.get(text, text))
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         tree[field] = text
 
 

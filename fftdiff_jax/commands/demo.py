@@ -4,7 +4,8 @@
     fftdiff-jax demo --checkpoint=runs/mine
 
 Open the address that it prints. It is served to this machine alone unless --host says otherwise,
-and needs no network. Ctrl-C ends it.
+under no other names than the machine's own and those of --allow_host, and needs no network. Ctrl-C
+ends it.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ from fftdiff_jax.errors import UserError
 _CHECKPOINT = shared.define_checkpoint()
 _HOST = flags.DEFINE_string("host", "127.0.0.1", "address to serve on; 0.0.0.0: to the network")
 _PORT = flags.DEFINE_integer("port", 7860, "port to serve on", lower_bound=1, upper_bound=65535)
+_ALLOWED = flags.DEFINE_list(
+    "allow_host", [], "further names that the page is asked for by, behind a proxy for example"
+)
 _MEGABYTES = flags.DEFINE_float("max_megabytes", 20, "largest file", lower_bound=0.1)
 _MEGAPIXELS = flags.DEFINE_float("max_megapixels", 4, "largest photo", lower_bound=0.01)
 _WAITING = flags.DEFINE_integer("max_waiting", 16, "photos that may wait in line", lower_bound=1)
@@ -45,7 +49,7 @@ def main() -> None:
 
     limits = demo_page.Limits(_MEGABYTES.value, _MEGAPIXELS.value, _WAITING.value)
     page = demo_page.Page(restorer, limits)
-    page.launch(host, port)
+    page.launch(host, port, _ALLOWED.value)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     print(f"ready: http://{host}:{port} (Ctrl-C ends it)", flush=True)

@@ -6,12 +6,16 @@ import dataclasses
 import tempfile
 import threading
 import time
+import traceback
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from fftdiff_jax.commands.command_line import explain
+from fftdiff_jax.commands.demo_walls import Walls
 from fftdiff_jax.commands.shared import read_pairs
 from fftdiff_jax.data.images import load_photo_file, photo_size, save_photo
 from fftdiff_jax.errors import UserError
@@ -48,10 +52,12 @@ class Page:
         self._restorer, self._limits = restorer, limits
         self._results = tempfile.TemporaryDirectory(prefix="fftdiff-demo-")
         self._ended = threading.Event()
+        self._most_steps = max(MOST_STEPS, restorer.default_steps)
+        self._most_draws = max(MOST_DRAWS, restorer.default_draws)
         self.blocks = self._build()
 
-    def launch(self, host: str, port: int) -> None:
-        """Serves in the background."""
+    def launch(self, host: str, port: int, names: Iterable[str] = ()) -> None:
+        """Serves in the background, to requests for `host` or `names` alone (demo_walls.py)."""
         self.blocks.queue(max_size=self._limits.waiting, default_concurrency_limit=1)
         theme = gr.themes.Base(font=FONT, font_mono=MONOSPACE)
         self.blocks.launch(
@@ -65,6 +71,7 @@ class Page:
             enable_monitoring=False,
             ssr_mode=False,
             theme=theme,
+            app_kwargs={"middleware": [Middleware(Walls, host=host, names=names)]},
         )
 
     def wait(self) -> None:
@@ -78,7 +85,7 @@ class Page:
         self.blocks.close(verbose=False)
         self._results.cleanup()
 
-    def restore(self, path: str | None, steps: int, draws: int) -> tuple[Any, ...]:
+    def restore(self, path: str | None, steps: Any, draws: Any) -> tuple[Any, ...]:
         """What the button does.
 
         Returns:
@@ -87,17 +94,27 @@ class Page:
           line says why, a box says it too, and what an earlier photo left is cleared.
         """
         try:
-            return self._restore(path, int(steps), int(draws))
+            steps = self._number("steps", steps, self._most_steps)
+            draws = self._number("draws", draws, self._most_draws)
+            return self._restore(path, steps, draws)
         except UserError as error:
             line = str(error)
         except Exception as error:
             known = explain(error)
             if known is None:
-                raise
-            line = known
+                traceback.print_exc()  # a mistake of this program, which its owner is to see
+            line = known or "a mistake of this program; its log says more"
         # Not gr.Error: it would write "Error" over every part of the page.
         gr.Warning(line)
         return None, None, None, f"not restored: {line}", _file_button(None)
+
+    def _number(self, name: str, value: Any, most: int) -> int:
+        """What a slider says, or who asks without a browser."""
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+            raise UserError(f"{name} is no whole number")
+        if not 1 <= value <= most:
+            raise UserError(f"{name} is {value:g}; this page takes 1 to {most}")
+        return int(value)
 
     def _restore(self, path: str | None, steps: int, draws: int) -> tuple[Any, ...]:
         if not path:
@@ -139,7 +156,7 @@ class Page:
     def _build(self) -> gr.Blocks:
         defaults = self._restorer.default_steps, self._restorer.default_draws
         cleaning = (KEPT_SECONDS // 4, KEPT_SECONDS)
-        with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=cleaning) as blocks:
+        with _Blocks(title=TITLE, analytics_enabled=False, delete_cache=cleaning) as blocks:
             gr.Markdown(HEAD.format(**dataclasses.asdict(self._limits)))
             with gr.Row():
                 with gr.Column(scale=1):
@@ -155,7 +172,7 @@ class Page:
                     photo.preprocess = _as_path  # type: ignore[method-assign]
                     steps = gr.Slider(
                         1,
-                        max(MOST_STEPS, defaults[0]),
+                        self._most_steps,
                         defaults[0],
                         step=1,
                         label="Steps",
@@ -163,12 +180,14 @@ class Page:
                     )
                     draws = gr.Slider(
                         0,
-                        max(MOST_DRAWS, defaults[1]),
+                        self._most_draws,
                         defaults[1],
                         step=1,
                         label="Draws (0: the best photo)",
                         elem_id="draws",
                     )
+                    for slider in (steps, draws):  # `restore` says what is wrong with a number
+                        slider.preprocess = _as_it_is  # type: ignore[method-assign]
                     button = gr.Button("Remove the rain", variant="primary", elem_id="restore")
                     gr.Examples(_examples(), photo, cache_examples=False, label="Or one of these")
                 with gr.Column(scale=2):
@@ -205,6 +224,22 @@ class Page:
                 concurrency_limit=1,
             )
         return blocks
+
+
+class _Blocks(gr.Blocks):
+    """Gradio's, but what is wrong with the values of a call is one line for who made it."""
+
+    async def process_api(self, *args: Any, **named: Any) -> dict[str, Any]:
+        """See Gradio; `Page.restore` raises nothing, so an error is one of the values."""
+        try:
+            return await super().process_api(*args, **named)
+        except Exception as error:
+            line = " ".join(str(error).split())[:200] or type(error).__name__
+            raise gr.Error(f"these values cannot be used ({line})", print_exception=False) from None
+
+
+def _as_it_is(payload: Any) -> Any:
+    return payload
 
 
 def _file_button(path: str | None) -> gr.DownloadButton:

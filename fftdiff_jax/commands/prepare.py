@@ -33,13 +33,13 @@ RAINY = flags.DEFINE_string("rainy", "", "folders: folder of rainy photos. regex
 SWAP = flags.DEFINE_bool("swap", False, "rain800: the right half is the clean one.")
 CHECK = flags.DEFINE_bool("check", True, "Decode every photo and leave bad pairs out.")
 FOLDER_SPLITS = flags.DEFINE_bool(
-    "folder_splits",
-    True,
-    "Folders called train, val and test are the splits.",
+    "folder_splits", True, "Folders called train, val and test are the splits."
 )
-CROP_SIZE = flags.DEFINE_integer("crop_size", 64, "Pairs smaller than this are left out.")
-VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "Share of the pairs for the split val.")
-SEED = flags.DEFINE_integer("seed", 0, "Seed of the split.")
+CROP_SIZE = flags.DEFINE_integer(
+    "crop_size", 64, "Pairs smaller than this are left out.", lower_bound=1
+)
+VAL_SHARE = flags.DEFINE_float("val_share", 0.1, "Share of the pairs for the split val.", 0.0, 1.0)
+SEED = flags.DEFINE_integer("seed", 0, "Seed of the split.", lower_bound=0)
 TFDS = flags.DEFINE_bool("tfds", False, "Write ArrayRecord shards, for data.source=tfds.")
 SPECTRA = flags.DEFINE_bool(
     "export_spectra",

@@ -40,6 +40,12 @@ _CPU_DEVICES = flags.DEFINE_integer(
     lower_bound=0,
 )
 
+_ACCEPT = flags.DEFINE_bool(
+    "accept_changed_data",
+    False,
+    "go on although the manifest's rows or the photos are not those of the checkpoint",
+)
+
 
 def _say(line: str) -> None:
     print(f"\n{line}", file=sys.stderr, flush=True)
@@ -64,7 +70,13 @@ def main(overrides: list[str]) -> int:
         )
         first = place is None or place.index == 0
         try:
-            summary = train(config, workdir, progress=_PROGRESS.value, stop=stop)
+            summary = train(
+                config,
+                workdir,
+                progress=_PROGRESS.value,
+                stop=stop,
+                accept_changed_data=_ACCEPT.value,
+            )
         except Interrupted as end:
             if place is not None:
                 stop.ignore()

@@ -18,6 +18,7 @@ import numpy as np
 from absl import flags
 from jaxtyping import Int, UInt8
 
+from fftdiff_jax import config as configuration
 from fftdiff_jax.config import DataConfig
 from fftdiff_jax.data.crops import TURNED_CLEAN, TURNED_RAINY, cut_crop
 from fftdiff_jax.data.manifest import Manifest
@@ -69,16 +70,7 @@ def training_batches(
       UserError: a setting is out of range, or a pair is bad under on_bad_pair="stop". Pairs that
         only turn out bad when they are decoded raise it from the iterator.
     """
-    if not 0.0 <= config.rendered_rain <= 1.0:
-        raise UserError(f"data.rendered_rain: {config.rendered_rain} is not a share from 0 to 1")
-    for name in ("toned_rain", "photographed_rain"):
-        share = getattr(config, name)
-        if not 0.0 <= share <= 1.0:
-            raise UserError(f"data.{name}: {share} is not a share from 0 to 1")
-    if config.crop_size < 1 or config.workers < 0 or config.pair_repeats < 1:
-        raise UserError(
-            "data.crop_size and data.pair_repeats must be at least 1 and data.workers at least 0"
-        )
+    configuration.from_dict(dataclasses.asdict(config), DataConfig, "data")
     if config.streaks_dir:
         mask_paths(config.streaks_dir)  # says what is wrong before the first batch
     if batch_size < 1 or batch_size % process_count:

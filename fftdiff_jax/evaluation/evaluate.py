@@ -21,16 +21,15 @@ from tqdm import tqdm
 
 from fftdiff_jax.data.images import load_photo, photo_size, save_png
 from fftdiff_jax.data.manifest import Manifest, Row, portable_path
-from fftdiff_jax.data.pairs import Pair, load_pair
-from fftdiff_jax.errors import UserError
+from fftdiff_jax.data.pairs import Pair, load_pair, require_scorable, warn_of_equal_pairs
 from fftdiff_jax.evaluation.records import PhotoResult, ResultFolder
 from fftdiff_jax.evaluation.settings import EvaluationSettings
 from fftdiff_jax.evaluation.summary import choose_shown, summarise, summarise_realism
 from fftdiff_jax.files import write_text
-from fftdiff_jax.metrics import calibration, psnr_ssim, realism
+from fftdiff_jax.metrics import calibration, realism
 from fftdiff_jax.metrics.lpips import PERCEPTUAL_NETS
 from fftdiff_jax.metrics.scores import SCORES, measured, score_photos
-from fftdiff_jax.pixels import centre_crop, require_equal_sizes, to_uint8
+from fftdiff_jax.pixels import centre_crop, to_uint8
 from fftdiff_jax.restore.tiling import choose_side
 
 SHOWN_SIDE = 480  # pixels of a photo's middle in before_after.png
@@ -92,7 +91,9 @@ def evaluate(
     """
     settings = _with_defaults(settings, restorer)
     rows = manifest.rows[: settings.limit or None]
-    _check_pairs(manifest, rows)
+    scored = dataclasses.replace(manifest, rows=rows)
+    require_scorable(scored)
+    warn_of_equal_pairs(scored)
     folder = ResultFolder(Path(output_dir), settings.process)
     identity: dict[str, Any] = {
         "model": model,
@@ -248,29 +249,6 @@ def _write_before_after(path: Path, shown: Sequence[tuple[PhotoResult, Triple]])
 
 def _mean_photo(samples: Float[np.ndarray, "n h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
     return to_uint8(samples.mean(axis=0, dtype=np.float32))
-
-
-def _check_pairs(manifest: Manifest, rows: Sequence[Row]) -> None:
-    """Finds before the first photo what would stop the evaluation hours later."""
-    if not rows:
-        raise UserError(f"{manifest.path}: no pairs to evaluate")
-    manifest.require_files()
-    for row in rows:
-        if row.rainy is None:
-            raise UserError(
-                f"{manifest.where(row)}: has no rainy photo to restore; "
-                "choose a --split of whole pairs"
-            )
-        try:
-            rainy, clean = photo_size(row.rainy), photo_size(row.clean)
-            require_equal_sizes(clean, rainy, (row.clean, row.rainy))
-        except UserError as error:
-            raise UserError(f"{manifest.where(row)}: {error}") from error
-        if min(rainy) < psnr_ssim.WINDOW_SIZE:
-            raise UserError(
-                f"{manifest.where(row)}: {row.rainy} is {rainy[1]} x {rainy[0]} pixels; "
-                f"SSIM needs at least {psnr_ssim.WINDOW_SIZE} a side, remove the row"
-            )
 
 
 def _pairs_digest(manifest: Manifest) -> str:

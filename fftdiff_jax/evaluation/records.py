@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import csv_text, write_text
+from fftdiff_jax.files import csv_text, read_json, write_text
 from fftdiff_jax.metrics.calibration import Diagnostics
 from fftdiff_jax.metrics.scores import SCORES
 
@@ -168,11 +168,12 @@ def read_results(folder: str | os.PathLike[str]) -> tuple[dict[str, Any], list[P
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: is missing; evaluate first") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: cannot be read (it holds no fields)")
+    return found
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:

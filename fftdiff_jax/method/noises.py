@@ -38,7 +38,7 @@ class Latent(NamedTuple):
 
 
 LATENT_NUMBERS = 32
-CELLS = (1, 4, 16)
+CELLS = (4, 16, 64)
 _WHOLE_PHOTO = 2**32 - 1  # the last number that no pixel's place has
 
 

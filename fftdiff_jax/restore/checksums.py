@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from fftdiff_jax.files import write_text
+from fftdiff_jax.errors import UserError
+from fftdiff_jax.files import read_json, write_text
+from fftdiff_jax.ranges import shown
 
 FILE = "checksums.json"
 
@@ -26,26 +28,43 @@ def write_checksums(folder: Path) -> None:
 def damage(folder: Path, items: Iterable[str] | None = None) -> str | None:
     """Says what is wrong with the files below `folder`, or returns None.
 
+    Only files below it are read, whatever its checksums name.
+
     Args:
       folder: of one checkpoint. One without checksums (a kill came between the checkpoint and
-        them) is not judged.
+        them) is not judged by them.
       items: the subfolders to look at; None: everything.
     """
+    strange = no_plain_file(folder)
+    if strange is not None:
+        return f"{strange} is no plain file"
     try:
-        sums: dict[str, str] = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        sums = read_json(folder / FILE)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        return f"{FILE} cannot be read ({type(error).__name__})"
-    wanted = None if items is None else set(items)
+    except UserError as error:
+        return f"{FILE} cannot be used ({error})"
+    if not isinstance(sums, dict):
+        return f"{FILE} holds no checksums"
+    wanted, present = None if items is None else set(items), set(_files(folder))
     for name, expected in sums.items():
         if wanted is not None and name.split("/")[0] not in wanted:
             continue
+        if name not in present:
+            return f"{shown(name)} is not there"
         try:
             if _digest(folder / name) != expected:
                 return f"{name} was altered after it was written"
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
+    return None
+
+
+def no_plain_file(folder: Path) -> str | None:
+    """The first thing below `folder` that is neither file nor folder: reading it may never end."""
+    for path in sorted(folder.rglob("*")):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            return path.relative_to(folder).as_posix()
     return None
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float, PyTree, UInt8
 
 from fftdiff_jax.config import SamplingConfig
+from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import samplers
 from fftdiff_jax.method.method import Method
 from fftdiff_jax.restore import tile_programs, tiling
@@ -93,6 +94,9 @@ class Engine:
           steps: network evaluations a draw, at least 1.
           seed: of the noise.
           watch: called once before the first tile, and after every batch of tiles.
+
+        Raises:
+          UserError: what the network makes of the photo is not finite.
         """
         height, width = photo.shape[:2]
         side = tiling.choose_side(height, width)
@@ -105,6 +109,12 @@ class Engine:
         else:
             strips = self._step_by_step(padded, plan, draws, steps, seed, count)
         for strip in strips:
+            # Before the clip, which would make white of an infinity.
+            if not (np.isfinite(strip.best).all() and np.isfinite(strip.draws).all()):
+                raise UserError(
+                    "the restored photo is not finite; these weights or this way of sampling "
+                    "cannot be used"
+                )
             if strip.top < height:
                 yield strip.cut(height - strip.top, width)
 

@@ -11,8 +11,7 @@ from jaxtyping import PyTree
 
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.method.method import make_method
-from fftdiff_jax.restore.weights import FOLDER, SUFFIX, WAY_OUT, read_weights, require_same_tree
+from fftdiff_jax.restore.weights import FOLDER, SUFFIX, read_weights
 
 
 def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
@@ -33,12 +32,7 @@ def load_weights(path: str | Path) -> tuple[PyTree, Config, int]:
 
         with _errors_alone("absl"):
             return load_checkpoint(path)
-    params, config = read_weights(file)
-    try:
-        require_same_tree(params, make_method(config).abstract_params(), str(file))
-    except UserError as error:
-        raise UserError(f"{error}; {WAY_OUT}") from error
-    return params, config, 0
+    return *read_weights(file), 0
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ from jaxtyping import Float, PyTree, UInt8, UInt16
 from PIL import Image
 
 from fftdiff_jax import config as configuration
-from fftdiff_jax.config import Config, SamplingConfig
+from fftdiff_jax.config import Config, SamplingConfig, TrainingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
@@ -49,7 +49,12 @@ class Restorer:
     """
 
     def __init__(self, params: PyTree, config: Config, step: int = 0, name: str = "") -> None:
-        """Takes EMA parameters and the configuration that they were trained with."""
+        """Takes EMA parameters and the configuration that they were trained with.
+
+        Raises:
+          UserError: a field of the configuration is out of its range.
+        """
+        configuration.check(config)
         self.params, self.config, self.step, self.name = params, config, step, name
         self._engine = Engine(make_method(config), params, config.sampling)
         self._watch: Watch = lambda tiles: None
@@ -145,8 +150,8 @@ class Restorer:
         photo and result, memory depends on the photo's width alone.
 
         Raises:
-          UserError: not an 8-bit RGB photo, a number of draws below 0 or of steps below 1, or draws
-            of weights that were not trained for them.
+          UserError: not an 8-bit RGB photo, a number of draws or steps or a seed out of its range,
+            draws of weights that were not trained for them, or a photo that is not finite.
         """
         pixels = _pixels(photo)
         restored = np.empty(pixels.shape, pixel_type(bits))
@@ -269,9 +274,7 @@ class Restorer:
             )
 
     def _count(self, draws: int | None) -> int:
-        count = self.default_draws if draws is None else draws
-        if count < 0:
-            raise UserError(f"draws is {count}; it is 0 for the first estimate, or more")
+        count = _asked("draws", self.default_draws if draws is None else draws)
         if count == 0 and self._engine.method.first is None:
             raise UserError("draws is 0: these weights have no first estimate; take 1 or more")
         return count
@@ -280,18 +283,23 @@ class Restorer:
         self, photo: UInt8[np.ndarray, "h w 3"], draws: int, steps: int | None, seed: int
     ) -> Iterator[Strip]:
         """Strips of the restored photo, from top to bottom."""
-        steps = self.default_steps if steps is None else steps
-        if steps < 1:
-            raise UserError(f"steps is {steps}; a draw takes at least 1")
+        steps = _asked("steps", self.default_steps if steps is None else steps)
+        seed = configuration.from_dict({"seed": seed}, TrainingConfig, "draw").seed
         if draws:
             self.require_draws()
         return self._engine.strips(photo, range(draws), steps, seed, self._watch)
 
 
 def _several(draws: int) -> int:
-    if draws < 2:
+    if _asked("draws", draws) < 2:
         raise UserError(f"draws is {draws}; a spread takes at least 2")
     return draws
+
+
+def _asked(name: str, value: int) -> int:
+    """A field of the sampling as a call asks for it; `UserError` where it is out of its range."""
+    asked = configuration.from_dict({name: value}, SamplingConfig, "sampling")
+    return int(getattr(asked, name))
 
 
 def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 from jaxtyping import PyTree
@@ -14,6 +14,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
+from fftdiff_jax.training.lock import IsHeld
 from fftdiff_jax.training.log import NoLog, RunLog
 from fftdiff_jax.training.position import Position
 from fftdiff_jax.training.state import TrainState
@@ -40,6 +41,8 @@ class Bookkeeping:
       checkpoints: of the run.
       message: shows a line to the user; the first process alone calls it.
       stop: where signals are heard that ask the run to save and end.
+      data: the fingerprint of the pairs, for the checkpoints.
+      is_held: whether the run's folder is still this run's (lock.py).
     """
 
     config: Config
@@ -48,6 +51,8 @@ class Bookkeeping:
     checkpoints: Checkpoints
     message: Callable[[str], None]
     stop: StopSignals
+    data: Mapping[str, Any] | None = None
+    is_held: IsHeld = lambda: True
 
     def due(self, step: int) -> Due:
         """What is to be done after this step; everything after the last one."""
@@ -75,9 +80,11 @@ class Bookkeeping:
 
         Raises:
           Interrupted: a stop signal came meanwhile; all is saved.
-          UserError: something cannot be written, and training shall stop then.
+          UserError: something cannot be written, and training shall stop then; or another trainer
+            has taken the folder.
         """
         step, scores, values = int(state.step), None, dict(row or {})
+        self._require_held()
         due, params = self.due(step), _here(state.ema_params)
         if due.validation and self.validation is not None:
             scores = _agreed_scores(self.validation, params, self.stop)
@@ -93,7 +100,7 @@ class Bookkeeping:
             picture = self.validation.picture(params)
             self._tolerate(lambda: self.log.picture(step, picture))
         if due.checkpoint or due.validation:
-            self._save(state, Position(tuple(losses)), scores)
+            self._save(state, Position(tuple(losses), data=self.data), scores)
             signal = processes.strongest(self.stop.received)
             if signal:  # it came meanwhile: nothing is left to be saved
                 raise _interrupted(signal, step)
@@ -110,15 +117,17 @@ class Bookkeeping:
         Raises:
           Interrupted: with the stop signal that asked for it.
           SaveError: the checkpoint could not be written.
+          UserError: another trainer has taken the folder.
         """
         step = int(state.step)
+        self._require_held()
         due = self.due(step)
         if row and not due.validation:  # no scores will be added to it
             values = row
             self._tolerate(lambda: self.log.write(step, values))
             row = None
         unfinished = bool(row or due.validation or due.picture)
-        position = Position(tuple(losses), unfinished, row)
+        position = Position(tuple(losses), unfinished, row, self.data)
         self.checkpoints.save(state, self.config, position.to_dict())
         raise _interrupted(signal, step)
 
@@ -136,6 +145,13 @@ class Bookkeeping:
             if self.config.training.on_save_error == "stop" or step == self.config.training.steps:
                 raise
             self._show(f"warning: {error}; training goes on")
+
+    def _require_held(self) -> None:
+        if not self.is_held():
+            raise UserError(
+                "another trainer has begun in the same --workdir; this one ends, and what it saved "
+                "before is kept"
+            )
 
     def _tolerate(self, write: Callable[[], None]) -> None:
         try:

@@ -22,7 +22,13 @@ from jaxtyping import PyTree
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.restore.checkpoint_reader import FOLDER, first_line, open_manager, placed
+from fftdiff_jax.restore.checkpoint_reader import (
+    FOLDER,
+    first_line,
+    open_manager,
+    placed,
+    require_harmless,
+)
 from fftdiff_jax.restore.checksums import FILE as CHECKSUMS
 from fftdiff_jax.restore.checksums import damage, write_checksums
 from fftdiff_jax.training.cluster import processes
@@ -45,12 +51,14 @@ class Checkpoints:
     """The checkpoints of one run: the newest two and the best one are kept."""
 
     def __init__(self, workdir: Path, *, read_only: bool = False) -> None:
-        """Opens `workdir`/checkpoints; makes and tidies it unless it is opened to read only."""
+        """Opens `workdir`/checkpoints; makes and tidies it unless it is opened to read only.
+
+        Raises:
+          UserError: what lies there is no run's.
+        """
         self._folder = (workdir / FOLDER).absolute()
         self._read_only = read_only
-        if not read_only and processes.is_first():
-            self._tidy()
-        processes.all_agree(True)  # nobody looks before it is tidy
+        processes.first_does(self._prepare)  # nobody looks before it is tidy
         self._manager = open_manager(self._folder, read_only)
 
     def steps(self) -> list[int]:
@@ -188,6 +196,11 @@ class Checkpoints:
         """Waits for writes that are under way."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+    def _prepare(self) -> None:
+        require_harmless(self._folder)
+        if not self._read_only:
+            self._tidy()
 
     def _tidy(self) -> None:
         """Puts right what a kill in the middle of a save left behind."""

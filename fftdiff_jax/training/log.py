@@ -46,11 +46,7 @@ class RunLog:
         self._path = workdir / "metrics.csv"
         rows: list[dict[str, str]] = []
         if self._path.exists():
-            text = self._path.read_text(encoding="utf-8")
-            # A killed run may have left half a line behind.
-            lines = text[: text.rfind("\n") + 1].splitlines()
-            last = resumed_step - int(unfinished_row)
-            rows = [row for row in csv.DictReader(lines) if _step(row) <= last]
+            rows = _rows(self._path, resumed_step - int(unfinished_row))
         write_text(self._path, _csv([{k: row.get(k) or "" for k in COLUMNS} for row in rows]))
         self._events = _Events(workdir, purge_step=resumed_step + 1 - int(unfinished_row))
         self._samples = workdir / "samples"
@@ -169,6 +165,19 @@ def _append(path: Path, text: str) -> None:
     except OSError:
         os.truncate(path, size)
         raise
+
+
+def _rows(path: Path, last: int) -> list[dict[str, str]]:
+    """The rows of metrics.csv up to a step; `UserError` where it is none."""
+    try:
+        if not path.is_file():  # a pipe would never end
+            raise UserError(f"{path}: is no plain file; move it away")
+        text = path.read_text(encoding="utf-8")
+        # A killed run may have left half a line behind.
+        lines = text[: text.rfind("\n") + 1].splitlines()
+        return [row for row in csv.DictReader(lines) if _step(row) <= last]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); move it away") from error
 
 
 def _step(row: Mapping[str, str]) -> float:

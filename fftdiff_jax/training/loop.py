@@ -23,22 +23,32 @@ from fftdiff_jax.files import replacing, write_text
 from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.restore.progress import PacedBar
 from fftdiff_jax.restore.restorer import Restorer
+from fftdiff_jax.restore.weights import abstract_params
 from fftdiff_jax.training import run_setup
 from fftdiff_jax.training.bookkeeping import Bookkeeping
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.cluster.signals import Interrupted, StopSignals
 from fftdiff_jax.training.examples import Batch
+from fftdiff_jax.training.lock import alone_in
 from fftdiff_jax.training.log import NoLog, RunLog
 from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.position import Position
+from fftdiff_jax.training.run_data import RunData
 from fftdiff_jax.training.state import TrainState, create_state, start_from
 from fftdiff_jax.training.step import make_train_step
 from fftdiff_jax.training.validation import Validation
 
+_EARLY = "ended before a step was taken; the same command goes on"
+
 
 def train(
-    config: Config, workdir: Path, *, progress: bool = True, stop: StopSignals | None = None
+    config: Config,
+    workdir: Path,
+    *,
+    progress: bool = True,
+    stop: StopSignals | None = None,
+    accept_changed_data: bool = False,
 ) -> dict[str, Any] | None:
     """Trains, or goes on where the run in `workdir` stopped, and evaluates the best weights.
 
@@ -50,50 +60,63 @@ def train(
       workdir: the run's folder; nothing is written outside it but the cache of decoded photos.
       progress: show a progress bar on standard error.
       stop: where signals are heard that ask the run to save and end; None: nowhere.
+      accept_changed_data: go on with other pairs than those of the checkpoint.
 
     Returns:
       The summary of the final evaluation, or None where the manifest has no pairs to evaluate.
 
     Raises:
-      UserError: the data, the configuration or the folder cannot be used; the loss is no longer a
-        number; or a checkpoint cannot be saved.
+      UserError: the data, the configuration or the folder cannot be used; another trainer is at
+        work there; the loss is no longer a number; or a checkpoint cannot be saved.
       Interrupted: `stop` was asked; all is saved.
     """
     workdir = workdir.expanduser().absolute()
     stop = stop or StopSignals()
-    run_setup.require_known(config)
+    configuration.check(config)  # one that was made in Python is not checked yet
+    abstract_params(config, "model")  # nor how large all of its fields together are
     training_set, validation_set = run_setup.open_data(config)
 
     run_setup.make_folder(workdir)
     _end_early(stop)
-    checkpoints = Checkpoints(workdir)
-    config = run_setup.complete(config, checkpoints.config(), training_set, workdir)
-    state, position = _start(config, checkpoints)
-    if processes.is_first():
-        write_text(
-            workdir / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n"
-        )
-    _end_early(stop)
-    if int(state.step) < config.training.steps or position.unfinished:
-        first, step = processes.is_first(), int(state.step)
-        if first:
-            _say_start(step, config.training.steps)
-        unfinished_row = position.row is not None
-        log = RunLog(workdir, step, unfinished_row=unfinished_row) if first else NoLog()
-        validation = Validation(config, validation_set) if validation_set else None
-        with (
-            contextlib.closing(log),
-            contextlib.closing(_device_batches(config, training_set, step)) as batches,
-            _progress_bar(config.training.steps, step, shown=progress and first) as bar,
-        ):
-            books = Bookkeeping(config, log, validation, checkpoints, bar.write, stop)
-            _take_steps(books, bar, state, position, batches)
-    checkpoints.close()
+    data = RunData(config.data, training_set, validation_set)
+    alone = jax.process_count() == 1
+    waiting = (lambda: stop.check(_EARLY)) if alone else (lambda: None)
+    with alone_in(workdir, waiting) as is_held:
+        checkpoints = Checkpoints(workdir)
+        config = run_setup.complete(config, checkpoints.config(), training_set, workdir)
+        state, position = _start(config, checkpoints)
+        if int(state.step) > 0:
+            processes.first_does(
+                lambda: data.require_same(position.data, workdir, accept_changed_data)
+            )
+        fingerprint = processes.first_does(data.fingerprint)
+        if processes.is_first():
+            write_text(
+                workdir / "config.json", json.dumps(configuration.to_dict(config), indent=2) + "\n"
+            )
+        _end_early(stop)
+        if int(state.step) < config.training.steps or position.unfinished:
+            first, step = processes.is_first(), int(state.step)
+            if first:
+                _say_start(step, config.training.steps)
+            unfinished_row = position.row is not None
+            validation = Validation(config, validation_set) if validation_set else None
+            log = RunLog(workdir, step, unfinished_row=unfinished_row) if first else NoLog()
+            with (
+                contextlib.closing(log),
+                contextlib.closing(_device_batches(config, training_set, step)) as batches,
+                _progress_bar(config.training.steps, step, shown=progress and first) as bar,
+            ):
+                books = Bookkeeping(
+                    config, log, validation, checkpoints, bar.write, stop, fingerprint, is_held
+                )
+                _take_steps(books, bar, state, position, batches)
+        checkpoints.close()
 
-    if validation_set is None or not processes.is_first():
-        return None
-    with stop.at_once("training is finished; the same command makes the evaluation again"):
-        return _evaluate(config, workdir, validation_set, progress)
+        if validation_set is None or not processes.is_first():
+            return None
+        with stop.at_once("training is finished; the same command makes the evaluation again"):
+            return _evaluate(config, workdir, validation_set, progress)
 
 
 def _take_steps(
@@ -198,7 +221,12 @@ def _start(config: Config, checkpoints: Checkpoints) -> tuple[TrainState, Positi
     state, position = restored or (_first_state(config), {})
     if restored is None or jax.process_count() == 1:
         state = processes.on_own_devices(state)
-    return state, Position.from_dict(position)
+    try:
+        return state, Position.from_dict(position)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            "the position in the newest checkpoint cannot be read; choose another --workdir"
+        ) from error
 
 
 def _first_state(config: Config) -> TrainState:
@@ -230,7 +258,7 @@ def _device_batches(config: Config, manifest: Manifest, first: int) -> Generator
 def _end_early(stop: StopSignals) -> None:
     signal = processes.strongest(stop.received)
     if signal:
-        raise Interrupted(signal, "ended before a step was taken; the same command goes on")
+        raise Interrupted(signal, _EARLY)
 
 
 def _evaluate(

@@ -15,11 +15,14 @@ class Position:
       losses: of the steps since the last log row.
       unfinished: the run was stopped before all that is due after its last step was done.
       row: the log row of that step, if it was not written yet; validation scores may be added.
+      data: the fingerprint of the pairs (fingerprint.py); None: a checkpoint from before there was
+        one.
     """
 
     losses: tuple[float, ...] = ()
     unfinished: bool = False
     row: Mapping[str, float] | None = None
+    data: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the position ready for JSON."""
@@ -27,8 +30,12 @@ class Position:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Position:
-        """Reads what `to_dict` gives, or an older checkpoint's: {"owed": {"row": ...}}."""
-        losses = tuple(values.get("losses", ()))
+        """Reads what `to_dict` gives, or an older checkpoint's: {"owed": {"row": ...}}.
+
+        Whatever else it is given makes it raise what Python raises for a wrong type or value.
+        """
+        losses = tuple(map(float, values.get("losses", ())))
         if "owed" in values:
             return cls(losses, unfinished=True, row=values["owed"]["row"])
-        return cls(losses, values.get("unfinished", False), values.get("row"))
+        unfinished = values.get("unfinished", False)
+        return cls(losses, unfinished, values.get("row"), values.get("data"))

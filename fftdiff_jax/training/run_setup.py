@@ -15,6 +15,7 @@ from fftdiff_jax import config as configuration
 from fftdiff_jax.config import Config
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest
+from fftdiff_jax.data.pairs import require_scorable, warn_of_equal_pairs
 from fftdiff_jax.data.sources.open import open_manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import rain_spectrum
@@ -25,6 +26,7 @@ SPECTRUM_BATCHES = 8  # batches of training crops that the strength of rain is m
 MAY_CHANGE = (
     "data.cache_dir",
     "data.cache_gigabytes",
+    "data.fingerprint",
     "data.workers",
     "data.shards_dir",
     "training.log_every",
@@ -39,71 +41,21 @@ MAY_CHANGE = (
 MAY_CHANGE_IF_CONSTANT = ("training.steps", "training.decay_steps")
 
 
-def require_known(config: Config) -> None:
-    """Raises `UserError` for what no run can have, before anything is read or written."""
-    configuration.from_dict(configuration.to_dict(config))  # a recipe's choices were not checked
-    model, table = config.model, config.representation.rain_spectrum
-    if not model.widths or len(model.widths) != len(model.blocks):
-        raise UserError(
-            f"model.widths has {len(model.widths)} resolutions and model.blocks "
-            f"{len(model.blocks)}; they must have as many, and at least one"
-        )
-    if min(*model.widths, *model.blocks, *model.blocks_up, model.fold) < 1:
-        raise UserError(
-            "model.widths, model.blocks, model.blocks_up and model.fold must be at least 1"
-        )
-    if model.blocks_up and len(model.blocks_up) != len(model.widths) - 1:
-        raise UserError(
-            f"model.blocks_up has {len(model.blocks_up)} resolutions; it takes one fewer than "
-            f"model.widths, which has {len(model.widths)}, or none"
-        )
-    if table and len(table) != 1 + len(rain_spectrum.KNOT_FREQUENCIES):
-        raise UserError(
-            f"representation.rain_spectrum has {len(table)} numbers; it takes "
-            f"{1 + len(rain_spectrum.KNOT_FREQUENCIES)}, or none to be measured"
-        )
-    training = config.training
-    counts = {
-        name: getattr(training, name)
-        for name in (
-            *("steps", "batch_size", "log_every", "checkpoint_every", "evaluate_every"),
-            *("sample_every", "evaluate_photos", "evaluate_crop"),
-        )
-    }
-    for name, value in counts.items():
-        if value < 1:
-            raise UserError(f"training.{name} is {value}; it must be at least 1")
-    share = config.diffusion.draw_share
-    if not 0 <= share <= 1:
-        raise UserError(f"diffusion.draw_share is {share}; it is a share, from 0 to 1")
-    if training.freeze_first and (not training.initial_weights or share == 0):
-        raise UserError(
-            "training.freeze_first wants training.initial_weights, whose first estimate stays, and "
-            "a diffusion.draw_share above 0, or nothing is trained"
-        )
-    if model.prediction == "image_consistent" and config.diffusion.noise != "photo":
-        raise UserError('diffusion.noise must be "photo" where the network sees photos')
-    draws = config.sampling.draws
-    if model.prediction == "direct" and draws < 1:
-        raise UserError(
-            f"sampling.draws is {draws}; a direct network has no first estimate: take 1 or more"
-        )
-    if model.prediction == "image_consistent" and share == 0 and draws > 0:
-        raise UserError(
-            f"sampling.draws is {draws}, but nothing is trained for draws: diffusion.draw_share is 0"
-        )
-
-
 def open_data(config: Config) -> tuple[Manifest, Manifest | None]:
     """The pairs to train on, and those of the val split, None where there are none.
 
     Raises:
-      UserError: the manifest cannot be used, a file is missing, or the devices cannot share a batch
-        evenly.
+      UserError: the manifest cannot be used, a file is missing, a val photo cannot be scored, or
+        the devices cannot share a batch evenly.
     """
     manifest = open_manifest(config.data)
     training_set = manifest.select("train" if manifest.has_splits else None).require_files()
     validation_set = _select_validation(manifest)
+    if validation_set is not None:
+        require_scorable(validation_set)
+    if processes.is_first():
+        for pairs in filter(None, (training_set, validation_set)):
+            warn_of_equal_pairs(pairs)
     if config.training.batch_size % jax.device_count():
         raise UserError(
             f"training.batch_size is {config.training.batch_size}; it must be a multiple of the "

@@ -17,6 +17,9 @@ from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.weights import require_same_tree
 from fftdiff_jax.training.muon import scale_by_muon
 
+# What the kernels are multiplied by that see the denoiser's other pictures, where it starts as the
+# first estimate's network.
+OTHER_PICTURES = 0.1
 _OUTER_LAYERS = {"entry", "exit"}
 
 
@@ -113,8 +116,8 @@ def create_state(config: Config) -> TrainState:
 def start_from(state: TrainState, params: PyTree, where: str) -> TrainState:
     """The state before the first step, with parameters that were trained before.
 
-    Where they hold no denoiser, it starts as near to the first estimate's network as it can: the
-    layers inside are the same, and its entry sees the rainy photo as that one does.
+    Where they hold no denoiser, it starts as the first estimate's network, which looks at its guess
+    (at t = 1 the rainy photo), and at nothing else for long: its entry has small kernels for that.
 
     Raises:
       UserError: they are those of another network; `where` names them.
@@ -131,8 +134,8 @@ def _denoiser_from(first: PyTree, fresh: PyTree) -> PyTree:
     known = traverse_util.flatten_dict(first)
     started = traverse_util.flatten_dict(fresh)
     for path, leaf in started.items():
-        source = known.get(path[1:])
-        if source is None or "exit" in path:
+        source = known.get(path)
+        if source is None:
             continue
         if source.shape == leaf.shape:
             started[path] = source
@@ -140,8 +143,9 @@ def _denoiser_from(first: PyTree, fresh: PyTree) -> PyTree:
             # Channels are (pixels of a fold, pictures): guess, rainy, first, latent.
             pictures = leaf.shape[-2] // (source.shape[-2] // 3)
             kernel = jnp.reshape(leaf, (*leaf.shape[:2], -1, pictures, leaf.shape[-1]))
-            rainy = jnp.reshape(source, (*kernel.shape[:3], 3, leaf.shape[-1]))
-            started[path] = kernel.at[:, :, :, 3:6].set(rainy).reshape(leaf.shape)
+            guess = jnp.reshape(source, (*kernel.shape[:3], 3, leaf.shape[-1]))
+            kernel = (OTHER_PICTURES * kernel).at[:, :, :, :3].set(guess)
+            started[path] = kernel.reshape(leaf.shape)
     return traverse_util.unflatten_dict(started)
 
 

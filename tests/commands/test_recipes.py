@@ -4,7 +4,7 @@ import pytest
 
 from fftdiff_jax.commands import config_flags
 from fftdiff_jax.commands.config_flags import load_config, load_sweep
-from fftdiff_jax.training.run_setup import require_known
+from fftdiff_jax.config import check
 from tests.commands import ROOT
 
 EXPERIMENTS = ROOT / "experiments"
@@ -21,7 +21,7 @@ def test_every_recipe_of_the_package_has_its_file():
 
 @pytest.mark.parametrize("path", files("configs"), ids=lambda path: path.stem)
 def test_a_configuration_is_one_that_can_be_trained(path):
-    require_known(load_config(str(path), ["--config.training.steps=7"]))
+    check(load_config(str(path), ["--config.training.steps=7"]))
 
 
 @pytest.mark.parametrize("path", files("sweeps"), ids=lambda path: path.stem)
@@ -29,6 +29,6 @@ def test_a_sweep_holds_recipes_that_differ_and_can_be_trained(path):
     recipes = load_sweep(str(path), ["--config.training.steps=7"])
     assert len(recipes) >= 2
     for recipe in recipes.values():
-        require_known(recipe)
+        check(recipe)
         assert recipe.training.steps == 7
     assert len(set(map(repr, recipes.values()))) == len(recipes)

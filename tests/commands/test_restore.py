@@ -313,6 +313,8 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
         ),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--realism=2"), "realism"),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--noise_scale=nan"), "finite"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=out", f"--seed={20 * '9'}"), "too large"),
         (("--checkpoint={ok}", f"--input={300 * 'x'}", "--output=out"), "name too long"),
         (("--checkpoint={ok}", "--input=a.png", f"--output={300 * 'x'}"), "name too long"),
         (("--checkpoint=a.png", "--input=a.png", "--output=out"), "nor a file of weights"),

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fftdiff_jax.data.images import save_png
+from fftdiff_jax.data.manifest import read_manifest, write_manifest
+from tests import tiny
 from tests.commands import TINY, environment, refusal, run
 
 FLAGS = (
@@ -138,7 +141,7 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
         tmp_path,
         "train",
         *flags,
-        "--config.training.learning_rate=1e38",
+        "--config.training.learning_rate=1000",
         "--config.training.clip_norm=1e38",
     )
     line = next(line for line in result.stderr.splitlines() if line.startswith("error: "))
@@ -147,6 +150,34 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
     assert "learning_rate" in line
     saved = list((tmp_path / "run" / "checkpoints").glob("[0-9]*"))
     assert all(int(p.name) < int(line.split("step ")[1].split(":")[0]) for p in saved)
+
+
+def test_a_photo_that_cannot_be_validated_on_is_named_before_the_first_step(tmp_path, pairs_csv):
+    save_png(tmp_path / "small.png", np.zeros((8, 8, 3), np.uint8))
+    rows = [(row.clean, row.rainy, row.split) for row in read_manifest(pairs_csv)]
+    rows.append((str(tmp_path / "small.png"), str(tmp_path / "small.png"), "val"))
+    write_manifest(tmp_path / "pairs.csv", rows)
+    flags = (*FLAGS, "--config.data.manifest=pairs.csv", "--workdir=run")
+    line = refusal(run(tmp_path, "train", *flags))
+    assert "row 8" in line
+    assert "8 x 8 pixels" in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_changed_data_is_refused_until_it_is_accepted(tmp_path):
+    csv = tiny.write_pairs(tmp_path / "pairs")
+    flags = [*tiny.flags(csv, steps=2, every=2), "--workdir=run", "--noprogress"]
+    flags.append("--compilation_cache=xla")
+    assert run(tmp_path, "train", *flags).returncode == 0
+    header, *rows = csv.read_text().splitlines()
+    csv.write_text("\n".join([header, *rows[:-2], rows[-1], rows[-2]]) + "\n")
+    line = refusal(run(tmp_path, "train", *flags))
+    assert "row 4" in line
+    assert "--accept_changed_data" in line
+    result = run(tmp_path, "train", *flags, "--accept_changed_data")
+    assert result.returncode == 0, result.stderr
+    assert "warning: the data is not what it was" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -162,11 +193,19 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path, pairs_csv):
         ("--config.sampling.sampler=euler", "known: ddim"),
         ("--config.model.widths=(8,16,32,64)", "4 resolutions and model.blocks 3"),
         ("--config.training.evaluate_every=0", "evaluate_every is 0"),
-        ("--config.diffusion.draw_share=75", "draw_share is 75.0; it is a share"),
+        ("--config.diffusion.draw_share=75", "draw_share is 75.0; it must be from 0 to 1"),
         ("--config.diffusion.noise=independent", 'noise must be "photo"'),
         ("--config.model.prediction=direct", "sampling.draws is 0; a direct network has no"),
         ("--config.training.freeze_first=True", "freeze_first wants training.initial_weights"),
         ("--config.training.evaluate_photos=0", "evaluate_photos is 0"),
+        ("--config.sampling.steps=0", "config.sampling.steps is 0"),
+        ("--config.training.ema_decay=1.5", "ema_decay is 1.5"),
+        ("--config.training.learning_rate=-1", "learning_rate is -1.0; it must be from 0"),
+        ("--config.training.clip_norm=1e999", "clip_norm is inf"),
+        ("--config.training.seed=12345678901234567890", "seed is 12345678901234567890"),
+        (f"--config.model.fold={5000 * '('}", "expected int"),
+        ("--config.model.dtype=zzz", "known: float32, bfloat16"),
+        ("--config.training.evaluate_crop=8", "evaluate_crop is 8"),
         ("--config.representation.rain_spectrum=(0.1,0.2)", "rain_spectrum has 2 numbers"),
         ("--config.data.manifest=nowhere.csv", "nowhere.csv"),
         ("--config=quickstrat", "did you mean quickstart"),

@@ -200,7 +200,7 @@ def test_a_manifest_that_is_missing_or_a_folder(tmp_path):
 
 
 SETTINGS = {
-    "rendered_rain": ({"rendered_rain": 1.5}, "not a share"),
+    "rendered_rain": ({"rendered_rain": 1.5}, "data.rendered_rain is 1.5"),
     "crop_size": ({"crop_size": 0}, "crop_size"),
     "a crop larger than all photos": ({"crop_size": 64}, "smaller than a crop of 64"),
     "no shards": ({"source": "tfds"}, "fftdiff-jax prepare .* --tfds"),

@@ -20,7 +20,9 @@ def test_a_calibrated_model_has_the_ratio_1_in_every_band(count, rng):
     draws = mean + 0.05 * rng.standard_normal((count, *mean.shape))
     found = screening.spread_against_error(draws, truth)
     assert found["spread_over_error"] == pytest.approx(1, abs=0.03)
-    np.testing.assert_allclose(found["spread_over_error_by_band"], 1, atol=0.15)
+    lowest, *bands = found["spread_over_error_by_band"]
+    assert lowest == pytest.approx(1, abs=0.3)  # of few coefficients
+    np.testing.assert_allclose(bands, 1, atol=0.1)
     assert len(found["spread_over_error_by_band"]) == screening.BANDS
 
 

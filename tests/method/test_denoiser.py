@@ -7,7 +7,7 @@ import pytest
 
 from fftdiff_jax.config import Config, DiffusionConfig, ModelConfig, RepresentationConfig
 from fftdiff_jax.method import diffusion
-from fftdiff_jax.method.denoiser import ERROR_VARIANCE
+from fftdiff_jax.method.denoiser import RAIN_VARIANCE
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.method.noises import draw_latent
 
@@ -99,7 +99,7 @@ def test_near_t_0_the_guess_is_what_the_state_shows(photos):
     alpha, sigma = (
         float(f(jnp.float32(0.5))) for f in (method.schedule.alpha, method.schedule.sigma)
     )
-    gain = alpha * ERROR_VARIANCE / (alpha**2 * ERROR_VARIANCE + sigma**2)
+    gain = alpha * RAIN_VARIANCE / (alpha**2 * RAIN_VARIANCE + sigma**2)
     found = predict(config, params, alpha * state, rainy, 0.5)
     shown = method.representation.decode(alpha * state, rainy)
     np.testing.assert_allclose(found.photo, rainy + gain * (shown - rainy), atol=1e-4)

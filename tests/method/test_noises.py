@@ -16,10 +16,10 @@ def placed(*origins, key=KEY, size=(40, 36)):
 
 
 def independent(numbers, pixels):
-    """What of a latent in one cell of each size is drawn by itself: a row a draw."""
-    return np.concatenate(
-        [numbers, pixels[:, :4, :4, 0].reshape(len(pixels), -1), pixels[:, 0, 0, 1:]], axis=1
-    )
+    """What of a latent is drawn by itself: a row a draw, of the smallest cells four."""
+    cell = noises.CELLS[0]
+    smallest = pixels[:, : 2 * cell : cell, : 2 * cell : cell, 0].reshape(len(pixels), -1)
+    return np.concatenate([numbers, smallest, pixels[:, 0, 0, 1:]], axis=1)
 
 
 def require_standard(rows):
@@ -39,7 +39,7 @@ def test_tiles_of_a_draw_share_their_numbers_and_pixels_go_by_place():
     assert np.abs(pixels[0] - pixels[1]).max() > 1
 
 
-@pytest.mark.parametrize(("channel", "cell"), enumerate(noises.CELLS))
+@pytest.mark.parametrize(("channel", "cell"), list(enumerate(noises.CELLS)))
 def test_a_picture_is_constant_over_cells_of_the_whole_photo(channel, cell):
     top, left = 37, 50
     picture = placed((0, top, left))[1][0, ..., channel]
@@ -59,18 +59,19 @@ def test_draws_and_keys_have_numbers_and_pixels_of_their_own():
 
 
 def test_a_draws_latent_is_standard_and_knows_nothing_of_the_next_ones():
-    found = placed(*((draw, 0, 0) for draw in range(400)), size=(4, 4))
+    found = placed(*((draw, 0, 0) for draw in range(400)), size=(8, 8))
     require_standard(independent(*found))
 
 
 def test_training_sees_latents_of_the_same_kind_anywhere_in_a_photo():
     keys = jax.random.split(KEY, 400)
-    found = jax.vmap(lambda key: noises.draw_latent(key, (17, 17)))(keys)
+    largest = max(noises.CELLS)
+    found = jax.vmap(lambda key: noises.draw_latent(key, (8, largest + 1)))(keys)
     assert found.numbers.shape == (400, noises.LATENT_NUMBERS)
     pixels = np.asarray(found.pixels)
     require_standard(independent(np.asarray(found.numbers), pixels)[:, noises.LATENT_NUMBERS :])
     require_standard(np.asarray(found.numbers))
-    # In 17 columns one cell of 16 ends somewhere, wherever the crop begins.
+    # In so many columns one of the largest cells ends, wherever the crop begins.
     ends = [np.flatnonzero(np.abs(np.diff(one[0, :, -1])) > 0) for one in pixels]
     assert set(map(len, ends)) == {1}
-    assert {int(end[0]) for end in ends} == set(range(max(noises.CELLS)))
+    assert len({int(end[0]) for end in ends}) > 0.9 * largest

@@ -83,15 +83,18 @@ def unchanging(restorer, seen=None):
     return restorer
 
 
-@pytest.mark.parametrize(("draws", "steps", "closest"), [(0, 1, 60), (1, 1, 40), (1, 3, 30)])
-def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, draws, steps, closest):
+@pytest.mark.parametrize(("draws", "closest"), [(0, 60), (1, 40)])
+def test_whole_photo_and_tiles_agree(tiny_restorer, monkeypatch, draws, closest):
     """Seams are the commonest complaint about tools that work by tiles."""
     photo = data.astronaut()[:320, :320]
     monkeypatch.setattr(tiling, "SIDES", (320,))
-    whole = fresh(tiny_restorer)(photo, draws=draws, steps=steps)
+    whole = fresh(tiny_restorer)(photo, draws=draws)
     monkeypatch.setattr(tiling, "SIDES", (128,))
-    tiles = fresh(tiny_restorer)(photo, draws=draws, steps=steps)
+    restorer = fresh(tiny_restorer)
+    tiles = restorer(photo, draws=draws)
     assert score_photos(tiles, whole)["psnr_rgb"] > closest
+    if draws:
+        assert score_photos(restorer(photo, draws=1, seed=1), whole)["psnr_rgb"] < closest - 3
     assert score_photos(whole, photo)["psnr_rgb"] < 35  # the network does change the photo
     for name, value in score_photos(tiles, photo).items():
         assert value == pytest.approx(score_photos(whole, photo)[name], abs=0.1)
@@ -260,7 +263,9 @@ def test_what_predicts_states_has_draws_alone(rng):
         sampling=SamplingConfig(draws=2, steps=2),
     )
     params = make_method(config).init(jax.random.key(0))
-    restorer = Restorer(params, config)
+    # Nothing is drawn by an exit layer of zeros.
+    shaken = jax.tree.map(lambda x: x + 0.02 * rng.standard_normal(x.shape, np.float32), params)
+    restorer = Restorer(shaken, config)
     photo = rng.integers(0, 256, (24, 20, 3), np.uint8)
     draws = restorer.sample_float(photo)
     assert draws.shape == (2, 24, 20, 3)

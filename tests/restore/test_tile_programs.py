@@ -1,6 +1,7 @@
 """A step of a draw: what noise it sees, and what it makes of the step before."""
 
 import dataclasses
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +51,8 @@ def latent(request, tiny_restorer, rng):
 def test_every_step_draw_and_seed_has_a_latent_of_its_own(latent):
     ways = [(0,), (1,), (2,), (0, (1, 0, 0)), (1, (1, 0, 0)), (0, (0, 0, 0), 1)]
     found = [latent(*way) for way in ways]
-    between = np.corrcoef([one[..., 0].ravel()[:32] for one in found])
-    assert np.abs(between - np.eye(len(found))).max() < 0.75
+    for one, other in itertools.combinations(found, 2):
+        assert np.abs(one - other).max() > 0.5
     np.testing.assert_array_equal(latent(1), found[1])
 
 

@@ -82,7 +82,7 @@ def test_weights_of_another_network_are_refused(packed, tiny_restorer):
         load_weights(packed)
     deeper = dataclasses.replace(config.model, blocks=(2, 1))
     weights.save_weights(packed, params, dataclasses.replace(config, model=deeper))
-    with pytest.raises(UserError, match="has no first/unet/down_0_1"):
+    with pytest.raises(UserError, match="has no denoiser/unet/down_0_1"):
         load_weights(packed)
 
 

@@ -20,7 +20,7 @@ from fftdiff_jax.method.unet import space_to_depth
 from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.restore.restorer import Restorer
 from fftdiff_jax.training.loop import train
-from fftdiff_jax.training.state import create_state, start_from
+from fftdiff_jax.training.state import OTHER_PICTURES, create_state, start_from
 from tests import tiny
 
 MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
@@ -52,7 +52,7 @@ def test_weights_of_both_networks_are_taken_as_they_are(fresh):
         start_from(fresh, flawed, "here")
 
 
-def test_a_denoiser_starts_as_near_to_the_first_estimate_as_it_can(fresh):
+def test_a_denoiser_starts_as_the_first_estimates_network(fresh):
     first = {"first": shaken(fresh.params["first"])}
     state = start_from(fresh, first, "here")
     assert equal(state.params, state.ema_params)
@@ -65,12 +65,13 @@ def test_a_denoiser_starts_as_near_to_the_first_estimate_as_it_can(fresh):
         for layer in ("conv_in", "conv_out", "norm"):
             assert equal(started[name][layer], known[name][layer])
         assert equal(started[name]["modulation"], anew[name]["modulation"])
-    for name in ("exit", "condition_in", "condition_out"):
+    assert equal(started["exit"], known["exit"])
+    for name in ("condition_in", "condition_out"):
         assert equal(started[name], anew[name])
 
 
-def test_its_entry_sees_the_rainy_photo_as_the_first_estimate_does(fresh, rng):
-    """And the guess, the first estimate and the latent as a fresh network would."""
+def test_its_entry_sees_its_guess_as_the_first_estimate_sees_the_rainy_photo(fresh, rng):
+    """And a little of all else, as a fresh network would."""
     first = {"first": shaken(fresh.params["first"])}
     state = start_from(fresh, first, "here")
     known, started, anew = (
@@ -88,11 +89,13 @@ def test_its_entry_sees_the_rainy_photo_as_the_first_estimate_does(fresh, rng):
     guess, rainy, estimate, pixels = jnp.asarray(rng.random((4, 1, 8, 8, 3)), jnp.float32)
     nothing = jnp.zeros_like(rainy)
     np.testing.assert_allclose(
-        seen(started, nothing, rainy, nothing, nothing), seen(known, rainy), atol=1e-5
+        seen(started, guess, nothing, nothing, nothing), seen(known, guess), atol=1e-5
     )
     np.testing.assert_array_equal(started["bias"], known["bias"])
-    others = (guess, nothing, estimate, pixels)
-    np.testing.assert_allclose(seen(started, *others), seen(anew, *others), atol=1e-5)
+    others = (nothing, rainy, estimate, pixels)
+    np.testing.assert_allclose(
+        seen(started, *others), OTHER_PICTURES * seen(anew, *others), atol=1e-5
+    )
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import jax
 import pytest
 
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, RepresentationConfig, TrainingConfig
+from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.restore.weights import save_weights
@@ -36,3 +37,10 @@ def test_the_best_weights_are_the_newest_where_draws_alone_are_trained(
     )
     loop.train(dataclasses.replace(config, training=training), tmp_path / "run", progress=False)
     assert load_weights(tmp_path / "run")[2] == best
+
+
+def test_a_network_that_is_too_large_is_refused_before_anything_is_read(tmp_path):
+    model = ModelConfig(widths=(4096,) * 6, blocks=(2,) * 6)
+    with pytest.raises(UserError, match="parameters; at most"):
+        loop.train(Config(DataConfig("nowhere.csv"), model=model), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

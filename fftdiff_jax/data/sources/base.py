@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from fftdiff_jax.data.cache import PhotoCache
+from fftdiff_jax.data.fingerprint import stamp_of_files
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.pixels import require_equal_sizes
@@ -48,6 +49,19 @@ class PairSource(abc.ABC):
     @abc.abstractmethod
     def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         """Decodes a photo; raises UserError where it is bad."""
+
+    def stamp(self, index: int, by: str) -> str:
+        """What changes with a pair's photos, and not with the place where they lie.
+
+        Args:
+          index: of the pair.
+          by: "times" or "contents"; see fingerprint.py.
+
+        Raises:
+          UserError: a photo cannot be read.
+        """
+        row = self.manifest.rows[index]
+        return stamp_of_files([path for path in (row.clean, row.rainy) if path], by)
 
     def key(self, index: int, rainy: bool) -> str:
         """Names the photo as it was when it was first asked for."""

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from fftdiff_jax.data.cache import PhotoCache, file_key
+from fftdiff_jax.data.fingerprint import stamp_of_files
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.sources.base import PairSource
 from fftdiff_jax.errors import UserError
@@ -47,6 +48,8 @@ def load_spectrum(path: str | os.PathLike[str]) -> Float32[np.ndarray, "h w 6"]:
         raise UserError(f"{path}: is damaged or no .npz file; export it again") from error
     if array.ndim != 3 or array.shape[2] != CHANNELS:
         raise UserError(f"{path}: {KEY} has the shape {array.shape}, expected (h, w, 6)")
+    if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+        raise UserError(f"{path}: {KEY} holds what is no finite number; export it again")
     return array.astype(np.float32, copy=False)
 
 
@@ -88,6 +91,9 @@ class SpectraSource(PairSource):
 
     def version(self, index: int, rainy: bool) -> str:
         return file_key(self._files[index][rainy])
+
+    def stamp(self, index: int, by: str) -> str:
+        return stamp_of_files([path for path in self._files[index] if path], by)
 
     def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         return _photo(load_spectrum(self._files[index][rainy]))

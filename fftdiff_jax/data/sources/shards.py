@@ -131,6 +131,10 @@ class TfdsSource(PairSource):
         row = self.manifest.rows[index]
         return f"{self.folder}|{self._built}|{row.rainy if rainy else row.clean}"
 
+    def stamp(self, index: int, by: str) -> str:
+        del index, by
+        return str(self._built)  # shards are written once, and as a whole
+
     def decode(self, index: int, rainy: bool) -> UInt8[np.ndarray, "h w 3"]:
         split, position = self._entry(index)[:2]
         record = self._source(split)[position]
@@ -213,9 +217,10 @@ def _read_index(folder: Path, manifest_path: str | os.PathLike[str]) -> dict[str
     again = f"run fftdiff-jax prepare --output={manifest_path} --tfds"
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        known = index["manifest_sha256"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f"{folder}: holds no finished TFDS data set; {again}") from error
-    if index["manifest_sha256"] != _digest(manifest_path):
+    if known != _digest(manifest_path):
         raise UserError(f"{manifest_path}: has changed since {folder} was made; {again}")
     return index
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -17,6 +18,8 @@ from jaxtyping import PyTree
 
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.training.cluster.rendezvous import meet
+
+_Result = TypeVar("_Result")
 
 LOST = 76  # exit code: another process is gone; the run goes on from the last checkpoint
 
@@ -170,6 +173,23 @@ def on_every_device() -> jax.sharding.Sharding:
     if jax.process_count() == 1:
         return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return _whole_on(jax.devices())
+
+
+def first_does(act: Callable[[], _Result]) -> _Result | None:
+    """What `act` returns in process 0, the only one that calls it; None in the others.
+
+    Raises:
+      UserError: in every process, where `act` raises one in process 0.
+    """
+    result, problem = None, None
+    if is_first():
+        try:
+            result = act()
+        except UserError as error:
+            problem = error
+    if not all_agree(problem is None):
+        raise problem or UserError("process 0 cannot go on, and has said why")
+    return result
 
 
 class Agreement:
