@@ -153,7 +153,7 @@ def test_folders_called_train_and_test_are_the_splits(prepare, tmp_path):
     assert "different splits, as folders say (data_test/gt/12.png and train/gt/0.png)" in said
     said = done(prepare(*command, "--nofolder_splits"))
     assert {row.split for row in read_manifest(tmp_path / "m.csv")} == {"train", "val"}
-    assert "folders" not in said
+    assert "splits: as folders" not in said
 
 
 def test_bad_pairs_are_left_out_and_listed_with_reasons(prepare, tmp_path):
