@@ -61,7 +61,7 @@ def test_a_run_leaves_what_it_promises(finished):
     assert f"{summary['restored']['psnr_y']:.2f} dB" in result.stdout
     assert "compiling (about 20 s)" in result.stdout
     assert "going on" not in result.stdout
-    named = [line.strip().split(": ") for line in result.stdout.splitlines() if "  run/" in line]
+    named = [line.strip().split(": ", 1) for line in result.stdout.splitlines() if "  run/" in line]
     files = {Path(name).name for name, _ in named}
     assert files == {
         *("before_after.png", "summary.json", "metrics.csv", "samples", "checkpoints"),
