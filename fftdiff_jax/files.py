@@ -13,19 +13,23 @@ from typing import Any
 
 from fftdiff_jax.errors import UserError
 
+_LONGEST_SUFFIX = 64  # bytes of a temporary name's
+
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary name in the folder of `path`; what was written there becomes `path`.
 
     The folder is made when missing. If the block raises, `path` stays as it was and nothing is
-    left behind. The temporary name keeps the suffix, since savers choose their format by it.
+    left behind. The temporary name keeps the suffix, since savers choose their format by it, and
+    not the rest of the name, which may be as long as names can be.
 
     Raises:
       UserError: the folder or the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+    temporary = path.with_name(f".{os.getpid()}.{secrets.token_hex(8)}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
