@@ -13,6 +13,7 @@ from typing import Any
 
 from fftdiff_jax.errors import UserError
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _LONGEST_SUFFIX = 64  # bytes of a temporary name's
 
 
@@ -55,7 +56,20 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """The text of a CSV with these rows, each ended by a plain newline."""
+    """The text of a CSV with these rows, each ended by a plain newline.
+
+    Texts that a spreadsheet would run as formulas get a quote before them.
+    """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(map(_harmless, row) for row in rows)
     return text.getvalue()
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(FORMULA_STARTS):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

@@ -154,18 +154,16 @@ def _plan(patterns: list[str], output: Path) -> list[folders.Job]:
     """What is restored to where, of all patterns; `UserError` where two would share a place."""
     from fftdiff_jax.restore import folders
 
-    maps, keep, overwrite = _UNCERTAINTY.value, _SKIP_EXISTING.value, _OVERWRITE.value
-    jobs = [
-        job
-        for pattern in patterns
-        for job in folders.plan(pattern, output, maps=maps, keep=keep, overwrite=overwrite)
-    ]
+    maps, keep = _UNCERTAINTY.value, _SKIP_EXISTING.value
+    jobs = [job for p in patterns for job in folders.plan(p, output, maps=maps, keep=keep)]
     jobs = list(dict.fromkeys(jobs))
     folders.require_own_targets(jobs)
     places = [job.target for job in jobs] + [job.spread for job in jobs if maps]
     twice = [place for place, count in collections.Counter(places).items() if count > 1]
     if twice:
         raise UserError(f"two photos would share {twice[0]}; restore them into two folders")
+    if not _OVERWRITE.value:
+        folders.require_own_results(jobs, maps, keep)
     return jobs
 
 

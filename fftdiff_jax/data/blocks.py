@@ -54,6 +54,10 @@ def describe(image: Image.Image, file: BinaryIO, size: tuple[int, int]) -> Descr
         chunks = list(_chunks(file))
         block = block or _raw_exif(chunks)
         blocks = tuple(_kept_chunks(chunks))
+    elif image.format == "AVIF":
+        # As it is in the file: Pillow writes it anew where the file is turned.
+        decoder = getattr(image, "_decoder", None)
+        block = decoder.get_info()[4] if decoder is not None else block
     elif image.format == "JPEG2000":
         blocks = tuple(box for box in _boxes(file) if box[0] in _BOXES)
     block = block.removeprefix(_EXIF_MARK) if block else None

@@ -30,7 +30,8 @@ def from_ycbcr(
     red, green, blue = luma
     y = (y - levels[0]) / max(levels[1] - levels[0], 1)
     cb, cr = (
-        (c - levels[i]) / max(2 * (levels[i + 1] - levels[i]), 1) for c, i in ((cb, 2), (cr, 4))
+        (c - levels[i]) / max(levels[i + 1] - levels[i], 1) * np.float32(127 / 255)
+        for c, i in ((cb, 2), (cr, 4))
     )
     r, b = y + (2 - 2 * red) * cr, y + (2 - 2 * blue) * cb
     g = (y - red * r - blue * b) / max(green, 1e-3)

@@ -60,6 +60,8 @@ def webp(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes
 def avif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]:
     """An AVIF."""
     said = _blocks(like.description)
+    if said["exif"]:  # with an orientation, Pillow would write all of it anew, and texts as ASCII
+        said["exif"] = exif.without(said["exif"], exif.ORIENTATION)
     return [_pillow(_image(samples, alpha), "AVIF", quality=QUALITY, subsampling="4:4:4", **said)]
 
 

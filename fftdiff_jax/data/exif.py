@@ -129,6 +129,21 @@ def upright(block: bytes, size: tuple[int, int] | None = None) -> bytes:
     return bytes(changed)
 
 
+def without(block: bytes, tag: int) -> bytes:
+    """The block with a tag of its own directory cut out; what other tags say stays in its place."""
+    start = byte_order(block)
+    order, found = of_block(block)
+    if start is None or tag not in found[0]:
+        return block
+    offset = start[2]
+    (count,) = struct.unpack_from(f"{order}H", block, offset)
+    entries = [block[at : at + 12] for at in range(offset + 2, offset + 2 + 12 * count, 12)]
+    kept = [entry for entry in entries if struct.unpack_from(f"{order}H", entry)[0] != tag]
+    head = struct.pack(f"{order}H", len(kept)) + b"".join(kept)
+    rest = block[offset + 2 + 12 * count :]
+    return block[:offset] + head + rest[:4] + bytes(12 * (count - len(kept))) + rest[4:]
+
+
 def directories(read: Read, offset: int, order: Order, big: bool = False) -> dict[int, Directory]:
     """A directory under 0, and those of EXIF and of the place (GPS) under the tags naming them."""
     first = read_directory(read, offset, order, big)[0]

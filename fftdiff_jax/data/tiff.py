@@ -167,9 +167,8 @@ def _palette_colours(indices: Shaped[np.ndarray, "h w"], page: Page) -> Shaped[n
     table = np.array(entries[: len(entries) // 3 * 3], np.uint32).reshape(3, -1).T
     if not len(table):
         raise UnusableError("its palette is missing")
-    # Some writers give colours of 8 bits.
-    white = 255 if table.max() < 256 else 65535
-    colours = ((table * 255 + white // 2) // white).astype(np.uint8)
+    # Some writers give colours of 8 bits; some stretch 8 bits by 256 and some by 257.
+    colours = (table if table.max() < 256 else table >> 8).astype(np.uint8)
     return colours[np.minimum(indices, len(colours) - 1)]
 
 

@@ -55,14 +55,7 @@ class Outcome(NamedTuple):
     warnings: tuple[str, ...] = ()
 
 
-def plan(
-    pattern: str,
-    output: Path,
-    *,
-    maps: bool = False,
-    keep: bool = False,
-    overwrite: bool = False,
-) -> list[Job]:
+def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) -> list[Job]:
     """Says what is restored to where, and refuses what would cost a photo of the user's.
 
     Args:
@@ -70,14 +63,13 @@ def plan(
       output: the folder, absolute.
       maps: whether maps of the spread are written too.
       keep: whether what is there already is left alone.
-      overwrite: whether files that are no results of the same photos are replaced.
 
     Raises:
-      UserError: nothing to restore, a place that cannot be written, or one where files lie that are
-        no results of these photos.
+      UserError: nothing to restore, a place that cannot be written, or one that photos lie in that
+        are no results.
     """
     try:
-        return _plan(pattern, output, maps, keep, overwrite)
+        return _plan(pattern, output, maps, keep)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise UserError(
             f"{pattern[:100]}, --output {str(output)[:100]}: cannot be used "
@@ -85,7 +77,7 @@ def plan(
         ) from error
 
 
-def _plan(pattern: str, output: Path, maps: bool, keep: bool, overwrite: bool) -> list[Job]:
+def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     root, found = find_photos(pattern)
     refusals = dict(found)
     below = _within(list(refusals), root, output)
@@ -116,10 +108,7 @@ def _plan(pattern: str, output: Path, maps: bool, keep: bool, overwrite: bool) -
     _require_writable(output)
     _refuse_overwriting(sources, [*targets, *(spreads if maps else [])])
     refused = [refusals[path] for path in sources]
-    jobs = [Job(*job) for job in zip(sources, targets, spreads, refused, strict=True)]
-    if not overwrite:
-        _refuse_replacing([job for job in jobs if not job.refusal], maps, keep)
-    return jobs
+    return [Job(*job) for job in zip(sources, targets, spreads, refused, strict=True)]
 
 
 def until_interrupted(waiting: Sequence[Job]) -> Iterator[Job]:
@@ -255,6 +244,26 @@ def require_own_targets(jobs: Sequence[Job]) -> None:
     _refuse_overwriting([job.source for job in jobs], [job.target for job in jobs])
 
 
+def require_own_results(jobs: Sequence[Job], maps: bool, keep: bool) -> None:
+    """Raises `UserError` where a file would be replaced that is no result of the same photo.
+
+    With `keep` files stay as they are; but one that came from another photo is not this one's.
+    """
+    jobs = [job for job in jobs if not job.refusal]
+    folders = {job.target.parent for job in jobs}
+    known = {folder: ledger.sources(folder) for folder in folders}
+    for job in jobs:
+        for place in (job.target, job.spread) if maps else (job.target,):
+            source = known[place.parent].get(place.name)
+            if source == job.source or not os.path.lexists(place) or (keep and source is None):
+                continue
+            origin = f"restored from {source}" if source else "and no result of this photo"
+            others = "" if keep else ", --skip_existing keeps it, --overwrite replaces it"
+            raise UserError(
+                f"{job.source}: {place} is there already, {origin}; take another --output{others}"
+            )
+
+
 def _within(photos: Sequence[Path], root: Path | None, output: Path) -> list[Path]:
     """The photos that lie in the output folder, where that lies below the folder of the input."""
     if root is None or not output.resolve().is_relative_to(root.resolve()):
@@ -282,25 +291,6 @@ def _refuse_overwriting(sources: Sequence[Path], targets: Sequence[Path]) -> Non
         if status is not None and (status.st_dev, status.st_ino) in inputs:
             path = inputs[status.st_dev, status.st_ino]
             raise UserError(f"--output: {target} would overwrite {path}; choose another folder")
-
-
-def _refuse_replacing(jobs: Sequence[Job], maps: bool, keep: bool) -> None:
-    """No result may take the place of a file that is none of the same photo's.
-
-    With `keep` files stay as they are; but one of another photo's results is not this one's.
-    """
-    folders = {job.target.parent for job in jobs}
-    known = {folder: ledger.sources(folder) for folder in folders}
-    for job in jobs:
-        for place in (job.target, job.spread) if maps else (job.target,):
-            source = known[place.parent].get(place.name)
-            if source == job.source or not os.path.lexists(place) or (keep and source is None):
-                continue
-            origin = f"restored from {source}" if source else "and no result of this photo"
-            others = "" if keep else ", --skip_existing keeps it, --overwrite replaces it"
-            raise UserError(
-                f"{job.source}: {place} is there already, {origin}; take another --output{others}"
-            )
 
 
 def _map_name(stem: str) -> str:
