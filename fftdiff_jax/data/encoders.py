@@ -164,7 +164,7 @@ def tif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]
     return [_with_directories(file.getvalue(), order, inner)]
 
 
-def _with_directories(encoded: bytes, order: str, inner: dict[int, exif.Directory]) -> bytes:
+def _with_directories(encoded: bytes, order: exif.Order, inner: dict[int, exif.Directory]) -> bytes:
     """A TIFF with further directories at its end, which its own points to."""
     changed = bytearray(encoded)
     start = exif.byte_order(encoded)

@@ -20,9 +20,7 @@ def to_array(image: Image.Image) -> Shaped[np.ndarray, "h w 3"]:
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
         if image.mode == "F" or (values.size and not 0 <= values.min() <= values.max() <= 65535):
-            raise UserError(
-                f"a photo has 8 or 16 bits a channel, found an image of {image.mode}"
-            )
+            raise UserError(f"a photo has 8 or 16 bits a channel, found an image of {image.mode}")
         return values.astype(np.uint16)[..., None].repeat(3, axis=-1)
     return np.asarray(image.convert("RGBA" if _is_transparent(image) else "RGB"))[..., :3]
 
