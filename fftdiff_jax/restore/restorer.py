@@ -17,7 +17,7 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.metrics.power import spectral_power
-from fftdiff_jax.pixels import pixel_type, to_bits, to_uint8
+from fftdiff_jax.pixels import pixel_type, to_type, to_uint8
 from fftdiff_jax.restore import pillow
 from fftdiff_jax.restore.engine import Engine
 from fftdiff_jax.restore.tiling import Rows
@@ -25,8 +25,11 @@ from fftdiff_jax.restore.tiling import Rows
 # One step draws nothing: of a spread, where no number of steps is asked for.
 STEPS_OF_A_SPREAD = 4
 
+# Pixels over the full range of uint8 or uint16, or floats in [0, 1].
+Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Float[np.ndarray, "h w 3"]
 # What may be restored: an array, or an image as Pillow opens it.
-Photo = UInt8[np.ndarray, "h w 3"] | Image.Image
+Photo = Pixels | Image.Image
+_KINDS = "of uint8 or uint16 (h, w, 3), or of floats in [0, 1],"
 
 
 class Restorer:
@@ -95,13 +98,13 @@ class Restorer:
     @overload
     def __call__(
         self,
-        photo: UInt8[np.ndarray, "h w 3"],
+        photo: Pixels,
         *,
         draws: int | None = None,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
-    ) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]: ...
+        bits: int | None = None,
+    ) -> Pixels: ...
 
     @overload
     def __call__(
@@ -120,22 +123,22 @@ class Restorer:
         draws: int | None = None,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
-    ) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Image.Image:
+        bits: int | None = None,
+    ) -> Pixels | Image.Image:
         """The restored photo: the mean of `draws` draws of `steps` steps, rounded once.
 
-        An array is rounded to `bits`, 8 or 16, over the full range of uint8 or uint16; a Pillow
-        image comes back as an image. Beyond photo and result, memory depends on the photo's width
-        alone.
+        An array comes back as one of its own type, or rounded to `bits`, 8 or 16, over the full
+        range of uint8 or uint16; a Pillow image comes back as an image. Beyond photo and result,
+        memory depends on the photo's width alone.
 
         Raises:
-          UserError: not an 8-bit RGB photo, a number of draws or steps or a seed out of its range,
-            or weights whose photo is not finite.
+          UserError: not an RGB photo, a number of draws or steps or a seed out of its range, or
+            weights whose photo is not finite.
         """
         pixels, numbers = _pixels(photo), self._numbers(draws)
-        restored = np.empty(pixels.shape, pixel_type(bits))
+        restored = np.empty(pixels.shape, pixel_type(bits) if bits else pixels.dtype)
         for top, rows in self._rows(pixels, numbers, steps, seed):
-            restored[top : top + rows.shape[1]] = to_bits(rows.mean(axis=0), bits)
+            restored[top : top + rows.shape[1]] = to_type(rows.mean(axis=0), restored.dtype)
         return pillow.like(photo, restored) if isinstance(photo, Image.Image) else restored
 
     def with_spread(
@@ -145,8 +148,8 @@ class Restorer:
         draws: int = 8,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
-    ) -> tuple[UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+        bits: int | None = None,
+    ) -> tuple[Pixels, Float[np.ndarray, "h w"]]:
         """The restored photo, and the draws' standard deviation (root mean square over R, G, B).
 
         Without `steps` it takes `STEPS_OF_A_SPREAD` where a draw has one by default.
@@ -156,11 +159,11 @@ class Restorer:
         """
         pixels = _pixels(photo)
         steps = self._steps_of_a_spread(draws, steps)
-        restored = np.empty(pixels.shape, pixel_type(bits))
+        restored = np.empty(pixels.shape, pixel_type(bits) if bits else pixels.dtype)
         spread = np.empty(pixels.shape[:2], np.float32)
         for top, rows in self._rows(pixels, range(draws), steps, seed):
             these = slice(top, top + rows.shape[1])
-            restored[these] = to_bits(rows.mean(axis=0), bits)
+            restored[these] = to_type(rows.mean(axis=0), restored.dtype)
             spread[these] = drawing.spread(rows)
         return restored, spread
 
@@ -245,7 +248,7 @@ class Restorer:
         return steps
 
     def _whole(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
+        self, photo: Pixels, draws: Sequence[int], steps: int | None, seed: int
     ) -> Float[np.ndarray, "n h w 3"]:
         """Draws of these numbers."""
         whole = np.empty((len(draws), *photo.shape), np.float32)
@@ -253,9 +256,7 @@ class Restorer:
             whole[:, top : top + rows.shape[1]] = rows
         return whole
 
-    def _rows(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: Sequence[int], steps: int | None, seed: int
-    ) -> Rows:
+    def _rows(self, photo: Pixels, draws: Sequence[int], steps: int | None, seed: int) -> Rows:
         """Yields (top, rows of all draws), from top to bottom, in [0, 1]."""
         steps = _asked("steps", self.default_steps if steps is None else steps)
         seed = configuration.from_dict({"seed": seed}, TrainingConfig, "draw").seed
@@ -268,19 +269,22 @@ def _asked(name: str, value: int) -> int:
     return int(getattr(asked, name))
 
 
-def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:
+def _pixels(photo: Any) -> Pixels:
     """The photo as an array; `UserError` where it is none."""
     if isinstance(photo, Image.Image):
         photo = pillow.to_array(photo)
     if not isinstance(photo, np.ndarray):
         raise UserError(
-            f"a photo is an array of uint8 (h, w, 3) or a Pillow image, found "
+            f"a photo is an array {_KINDS} or a Pillow image, found "
             f"{type(photo).__name__}; fftdiff_jax.data.images.load_photo reads files"
         )
-    if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
-        raise UserError(
-            f"a photo is an array of uint8 (h, w, 3), found {photo.dtype} {photo.shape}"
-        )
+    known = photo.dtype in (np.uint8, np.uint16) or photo.dtype.kind == "f"
+    if photo.ndim != 3 or photo.shape[-1] != 3 or not known:
+        raise UserError(f"a photo is an array {_KINDS}, found {photo.dtype} {photo.shape}")
     if 0 in photo.shape:
         raise UserError(f"a photo has pixels, found an array of {photo.shape}")
+    if photo.dtype.kind == "f":
+        if not (photo.min() >= 0 and photo.max() <= 1):  # not of numbers that are none, either
+            raise UserError("a photo of floats lies in [0, 1]; divide whole numbers by the largest")
+        return photo.astype(np.float32, copy=False)
     return photo
