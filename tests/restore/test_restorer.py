@@ -38,6 +38,24 @@ def test_tiles_of_an_untouched_photo_blend_to_the_photo(size, rng, tiny_restorer
         assert spread.max() < 1e-6
 
 
+def test_all_bits_of_a_deep_photo_are_seen_and_come_back(rng, tiny_restorer):
+    """A dark ramp of 1024 values of 65,536 stays one, and each of its steps is seen."""
+    ramp = np.tile(np.arange(0, 1024, 8, dtype=np.uint16)[None, :, None], (40, 1, 3))
+    restorer = unchanging(tiny_restorer)
+    np.testing.assert_array_equal(restorer(ramp), ramp)
+    as_floats = (ramp / 65535).astype(np.float32)
+    np.testing.assert_allclose(restorer(as_floats), as_floats, atol=1e-6)
+    assert restorer(as_floats).dtype == np.float32
+    image = Image.fromarray(ramp[..., 0])
+    np.testing.assert_array_equal(np.asarray(restorer(image)), ramp[..., 0])
+    fine = tiny_restorer.sample_float(ramp)
+    coarse = tiny_restorer.sample_float((ramp >> 8).astype(np.uint8))
+    assert np.abs(fine - coarse).max() > 0.002
+    np.testing.assert_allclose(fine, tiny_restorer.sample_float(as_floats), atol=1e-6)
+    with pytest.raises(UserError, match=r"in \[0, 1\]"):
+        tiny_restorer(as_floats + np.nan)
+
+
 def test_overlapping_crops_of_one_noise_photo_decode_alike(rng):
     """The states of two crops differ; what they decode to agrees in detail where they overlap.
 
@@ -330,7 +348,8 @@ def test_as_many_compilations_as_tile_sizes_for_photos_of_all_sizes(rng, tiny_re
     [
         np.zeros((8, 8), np.uint8),
         np.zeros((8, 8, 4), np.uint8),
-        np.zeros((8, 8, 3), np.float32),
+        np.full((8, 8, 3), 200, np.float32),
+        np.zeros((8, 8, 3), np.int64),
         np.zeros((0, 8, 3), np.uint8),
     ],
 )
