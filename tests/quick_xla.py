@@ -1,8 +1,7 @@
 """How programs are compiled in tests: cheaply, and once for all processes of a session.
 
 Compiling is most of what tests cost. Without optimisation it takes a fifth of the time and half of
-the memory, and small arrays are computed as soon. `.ci/run` has the main job and the demo, which
-compile as users do.
+the memory, and small arrays are computed as soon. The main job of `.ci/run` compiles as users do.
 """
 
 from __future__ import annotations
