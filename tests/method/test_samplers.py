@@ -189,7 +189,7 @@ def test_sampled_estimates_draw_the_posterior_exactly_in_any_number_of_steps(
     noise, times = uncorrelated_noise(2 * steps + 1), samplers.step_times(steps, 1.5)
     path = jax.jit(
         lambda noise: sampled(
-            sampling_denoiser(schedule, times, noise[steps + 1 :]),
+            sampling_denoiser(schedule, times.now, noise[steps + 1 :]),
             noise,
             sampler=sampler,
             schedule=schedule,
