@@ -15,6 +15,8 @@ from typing import Any
 from fftdiff_jax.errors import UserError
 
 MOST_JSON = 16_000_000  # bytes of a file that describes others, whoever wrote it
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_LONGEST_SUFFIX = 64  # bytes of a temporary name's
 
 
 @contextmanager
@@ -22,13 +24,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary name in the folder of `path`; what was written there becomes `path`.
 
     The folder is made when missing. If the block raises, `path` stays as it was and nothing is
-    left behind. The temporary name keeps the suffix, since savers choose their format by it.
+    left behind. The temporary name keeps the suffix, since savers choose their format by it, and
+    not the rest of the name, which may be as long as names can be.
 
     Raises:
       UserError: the folder or the file cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{path.suffix}")
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= _LONGEST_SUFFIX else ""
+    temporary = path.with_name(f".{os.getpid()}.{secrets.token_hex(8)}{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -54,9 +58,12 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def csv_text(rows: Iterable[Iterable[Any]]) -> str:
-    """The text of a CSV with these rows, each ended by a plain newline."""
+    """The text of a CSV with these rows, each ended by a plain newline.
+
+    Texts that a spreadsheet would run as formulas get a quote before them.
+    """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows(map(_harmless, row) for row in rows)
     return text.getvalue()
 
 
@@ -95,3 +102,13 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise UserError(
             f"{where}: is no valid JSON ({' '.join(str(error).split())[:120]})"
         ) from error
+
+
+def _harmless(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(FORMULA_STARTS):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
@@ -22,6 +24,19 @@ def to_bits(photo: Float[np.ndarray, "*n h w 3"], bits: int) -> Shaped[np.ndarra
     if not np.isfinite(photo).all():
         raise UserError("a photo that is not finite (NaN or infinite) cannot be saved or scored")
     return np.round(np.clip(photo, 0, 1) * (2**bits - 1)).astype(pixel_type(bits))
+
+
+def to_type(photo: Float[np.ndarray, "*n h w 3"], dtype: Any) -> Shaped[np.ndarray, "*n h w 3"]:
+    """Photos in [0, 1] as uint8 or uint16, rounded, or as floats of a type."""
+    dtype = np.dtype(dtype)
+    return photo.astype(dtype) if dtype.kind == "f" else to_bits(photo, 8 * dtype.itemsize)
+
+
+def to_unit(photo: Shaped[np.ndarray, "*n h w 3"]) -> Float[np.ndarray, "*n h w 3"]:
+    """Photos of uint8, uint16 or floats in [0, 1] as float32 in [0, 1]."""
+    if photo.dtype.kind == "f":
+        return photo.astype(np.float32, copy=False)
+    return photo.astype(np.float32) / np.float32(np.iinfo(photo.dtype).max)
 
 
 def pixel_type(bits: int) -> type[np.uint8 | np.uint16]:

@@ -1,9 +1,32 @@
 """What the tests share."""
 
+import gc
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests import quick_xla
+
+_PROGRAMS = quick_xla.set_up()  # before anything imports JAX; the folder is gone with the session
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs_of_one_module():
+    """A module's compiled programs go with it: a worker keeps gigabytes of them otherwise."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_state(tmp_path_factory):
+    """What tests restore is not put on the record of who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture

@@ -12,18 +12,16 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests import tiny
+from tests import quick_xla
 from tests.commands import environment
 
 SECONDS = 300.0  # until something that should happen counts as failed
 
 
-def command(flags: Sequence[str], workdir: Path, cache: Path) -> list[str]:
-    """The training command; `cache` keeps compiled programs for the next one."""
-    return [
-        *(sys.executable, "-m", "experiments.train", "--noprogress"),
-        *(f"--compilation_cache={cache}", f"--workdir={workdir}", *flags),
-    ]
+def command(flags: Sequence[str], workdir: Path) -> list[str]:
+    """The training command."""
+    train = (sys.executable, "-m", "experiments.train", "--noprogress")
+    return [*train, f"--workdir={workdir}", *flags]
 
 
 def surroundings(
@@ -38,7 +36,7 @@ def surroundings(
         "SLURM_PROCID": str(index),
         "SLURM_LOCALID": str(index),
     }
-    return environment(XLA_FLAGS=f"{tiny.XLA}{devices}", **(slurm if count > 1 else {}))
+    return environment(XLA_FLAGS=quick_xla.with_devices(devices), **(slurm if count > 1 else {}))
 
 
 @contextlib.contextmanager

@@ -63,6 +63,14 @@ def test_imports_run_one_way(name: str):
         assert RANK[room(other)] <= RANK[room(name)], f"{name} reaches up to {other}"
 
 
+def test_pictures_are_opened_as_known_formats_alone():
+    """Pillow left to itself takes a file for PostScript, and runs Ghostscript on it."""
+    for path in FILES.values():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "Image.open":
+                assert "formats" in {keyword.arg for keyword in node.keywords}, path
+
+
 def test_no_circle():
     graph = {name: imports(path) - only_for_types(path) - {name} for name, path in FILES.items()}
     try:

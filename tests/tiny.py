@@ -12,9 +12,6 @@ import numpy as np
 
 from tests.commands import ROOT
 
-# Compiling is most of the time of a tiny run; it is shared through a cache beside the pairs.
-XLA = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
-
 
 def write_pairs(folder: Path, count: int = 4) -> Path:
     """Writes small pairs without a val split (nothing is validated or evaluated); their CSV."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
@@ -11,6 +12,7 @@ import logging as standard_logging
 import math
 import os
 import re
+import signal
 import sys
 from types import ModuleType
 from typing import Any, NoReturn
@@ -18,10 +20,16 @@ from typing import Any, NoReturn
 from absl import flags, logging
 
 from fftdiff_jax.commands import config_flags
-from fftdiff_jax.errors import UserError
+from fftdiff_jax.errors import Terminated, UserError, terminate
 
 LARGEST_NUMBER = 2**32 - 1  # of a flag: what seeds may be, and more than anything is counted to
-INTERRUPTED = 130  # exit code of Ctrl-C
+INTERRUPTED, TERMINATED = 130, 143  # exit codes of Ctrl-C and of SIGTERM
+_OWN_SIGNALS = ("train", "demo")  # verbs that end in their own way
+# What moves cursors, hides text or turns its direction, in names of files.
+_UNSEEN = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(9), *range(11, 32), *range(127, 160), *range(0x2028, 0x202F))
+} | {code: f"\\u{code:04x}" for code in (*range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C)}
 _MODULES = {"inspect": "inspect_spectra"}  # the others are called like their verbs
 _HELP = ("-h", "-help", "--help")
 # Which extra installs what a command may lack: pip install 'fftdiff-jax[EXTRA]'.
@@ -35,6 +43,27 @@ _NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+class Printable:
+    """A stream on which control characters of what is printed are shown, and do nothing.
+
+    But for newlines, tabs, and the returns at an end of a text with which progress bars begin
+    their line again.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Writes the text; says its length."""
+        inner = text.strip("\r")
+        before, _, after = text.partition(inner) if inner else (text, "", "")
+        self._stream.write(before + inner.translate(_UNSEEN) + after)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def run(verb: str, words: list[str]) -> NoReturn:
     """Runs a verb and ends the process; what users can mend is one line and exit code 1.
 
@@ -46,6 +75,9 @@ def run(verb: str, words: list[str]) -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    sys.stdout, sys.stderr = Printable(sys.stdout), Printable(sys.stderr)
+    if verb not in _OWN_SIGNALS and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
     logging.use_absl_handler()
     _show_warnings()
     try:
@@ -53,12 +85,16 @@ def run(verb: str, words: list[str]) -> NoReturn:
         if any(word in _HELP for word in words[: _end_of_flags(words)]):
             print(_help(command))
             sys.exit(0)
-        sys.exit(command.main(**_given(command, words)) or 0)
+        code = command.main(**_given(command, words)) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except UserError as error:
         fail(str(error))
     except BrokenPipeError:  # nobody reads on, as behind | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        fail("nobody reads the output any more")
+    except Terminated:
+        fail("ended by SIGTERM", code=TERMINATED)
     except KeyboardInterrupt:
         fail("interrupted", code=INTERRUPTED)
     except Exception as error:
@@ -80,11 +116,12 @@ def _show_warnings() -> None:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Ends the process with one line on standard error."""
-    print(f"error: {message}", file=sys.stderr)
-    if code == INTERRUPTED:
+    with contextlib.suppress(BrokenPipeError):
+        print(f"error: {' '.join(message.splitlines())}", file=sys.stderr, flush=True)
+    if code in (INTERRUPTED, TERMINATED):
         # An ordinary exit would take JAX apart under a program that still runs.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
         os._exit(code)
     sys.exit(code)
 

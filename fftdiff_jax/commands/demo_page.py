@@ -131,17 +131,19 @@ class Page:
         look = notebook.look(self._restorer, photo.pixels, draws=draws, steps=steps)
         seconds = time.perf_counter() - begin
         folder = tempfile.mkdtemp(dir=self._results.name)
-        target = Path(folder) / f"{Path(path).stem}_restored{Path(path).suffix.lower()}"
-        save_photo(target, look.draws.mean(axis=0), photo)
+        target = Path(folder) / f"{Path(path).stem[:60]}_restored{Path(path).suffix.lower()}"
+        lost = [*photo.notes, *save_photo(target, look.draws.mean(axis=0), photo)]
         way = f"{draws} draw{'s' * (draws > 1)} of {steps} step{'s' * (steps > 1)}"
         line = (
             f"{width} \u00d7 {height} pixels, {way if draws else 'the best photo'}, {seconds:.1f} s"
         )
+        if lost:
+            line += f"; not kept: {', '.join(lost)}"
         spread = None
         if draws > 1:
             spread, limit = look.spread_picture()
             line += f"; yellow in the map of the spread: {limit:.1f} of 255 grey levels"
-        pair, spectra = (photo.pixels, look.restored), look.spectrum_pictures()
+        pair, spectra = (look.rainy, look.restored), look.spectrum_pictures()
         return pair, spectra, spread, line, _file_button(str(target))
 
     def _require_size(self, height: int, width: int) -> None:

@@ -5,18 +5,21 @@
     fftdiff-jax --checkpoint=runs/mine photos
 
 A folder is searched with all its subfolders; names, sizes and formats stay. The input is never
-written to. A photo that cannot be restored is named at the end, and the exit code is 1.
+written to, and no file is replaced but results of the same photos. A photo that cannot be restored
+is named at the end, and the exit code is 1; what of a photo's file is not kept is said as well.
 """
 
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
 
 from fftdiff_jax.commands import shared
+from fftdiff_jax.commands.command_line import explain
 from fftdiff_jax.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +58,9 @@ _UNCERTAINTY = flags.DEFINE_bool(
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "leave photos alone that are in --output already"
 )
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "replace files in --output that are no results of the same photos, too"
+)
 _PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
 _COMPILATION_CACHE = shared.define_compilation_cache()
 
@@ -74,45 +80,66 @@ def main(words: list[str]) -> int:
         raise UserError("--uncertainty: with --realism=0 every draw is the same photo")
     planned = _plan(patterns, output)
     waiting = [job for job in planned if not (_SKIP_EXISTING.value and _is_there(job))]
+    if _SKIP_EXISTING.value and _OVERWRITE.value:
+        raise UserError("--skip_existing and --overwrite: give one of them")
     if len(waiting) < len(planned):
         print(f"{len(planned) - len(waiting)} are there already")
     if not waiting:
         print(f"nothing is left to restore into {output}")
         return 0
-    print(f"restoring {folders.photos(len(waiting))} into {output}", flush=True)
+    wanted = sum(not job.refusal for job in waiting)
+    print(f"restoring {folders.photos(wanted)} into {output}", flush=True)
     from fftdiff_jax.restore.progress import PhotoBars
 
-    refused: list[str] = []
-    done = 0
-    try:
-        with PhotoBars(len(waiting), shown=_PROGRESS.value) as bars:
-            shared.prepare_jax(_COMPILATION_CACHE.value)
-            restorer = _sampling_as_asked(open_restorer()).watched(bars.tiles)
-            draws = _DRAWS.value
-            if not _UNCERTAINTY.value:  # which has a number of its own
-                draws = shared.draws_asked(draws, _STEPS.value, _REALISM.value)
+    outcomes: list[tuple[folders.Job, folders.Outcome]] = []
+    with PhotoBars(len(waiting), shown=_PROGRESS.value) as bars:
+        shared.prepare_jax(_COMPILATION_CACHE.value)
+        restorer = _sampling_as_asked(open_restorer()).watched(bars.tiles)
+        draws = _DRAWS.value
+        if not _UNCERTAINTY.value:  # which has a number of its own
+            draws = shared.draws_asked(draws, _STEPS.value, _REALISM.value)
+        ended = False
+        try:
             for job in folders.until_interrupted(waiting):
                 bars.begin(job.source.name)
-                reason = folders.restore(
+                outcome = folders.restore(
                     restorer,
                     job,
                     draws=draws,
                     steps=_STEPS.value,
                     seed=_SEED.value,
                     spread=_UNCERTAINTY.value,
+                    explain=explain,
                 )
-                if reason:
-                    refused.append(reason)
-                done += 1
+                outcomes.append((job, outcome))
                 bars.end()
-    except KeyboardInterrupt:
-        total = folders.photos(len(waiting))
-        print(f"stopped after {done} of {total}; --skip_existing goes on from here")
-        raise
-    print(f"{len(waiting) - len(refused)} restored: {output}")
-    for reason in refused:
-        print(f"not restored: {reason}")
-    return 1 if refused else 0
+            ended = True
+        finally:  # however it ends, what was not restored is said
+            bars.close()
+            _report(outcomes, len(waiting), output, ended)
+    return 1 if any(outcome.refusal for _, outcome in outcomes) else 0
+
+
+def _report(
+    outcomes: Sequence[tuple[folders.Job, folders.Outcome]], count: int, output: Path, ended: bool
+) -> None:
+    from fftdiff_jax.restore import folders
+
+    if not ended:
+        total = folders.photos(count)
+        print(f"stopped after {len(outcomes)} of {total}; --skip_existing goes on from here")
+    else:
+        restored = sum(not outcome.refusal for _, outcome in outcomes)
+        print(f"{restored} restored: {output}")
+    for job, outcome in outcomes:
+        source = "\\n".join(str(job.source).splitlines())
+        for line in outcome.warnings:
+            print(f"warning: {source}: {line}")
+        if outcome.not_kept:
+            print(f"not kept: {source}: {'; '.join(outcome.not_kept)}")
+    for _, outcome in outcomes:
+        if outcome.refusal:
+            print(f"not restored: {outcome.refusal}")
 
 
 def _sampling_as_asked(restorer: Restorer) -> Restorer:
@@ -133,6 +160,8 @@ def _plan(patterns: list[str], output: Path) -> list[folders.Job]:
     twice = [place for place, count in collections.Counter(places).items() if count > 1]
     if twice:
         raise UserError(f"two photos would share {twice[0]}; restore them into two folders")
+    if not _OVERWRITE.value:
+        folders.require_own_results(jobs, maps, keep)
     return jobs
 
 

@@ -44,7 +44,7 @@ def define_compilation_cache() -> flags.FlagHolder[str]:
     """--compilation_cache of the verbs that compile."""
     return flags.DEFINE_string(
         "compilation_cache",
-        "~/.cache/fftdiff_jax/xla",
+        os.environ.get("JAX_COMPILATION_CACHE_DIR", "~/.cache/fftdiff_jax/xla"),
         "compiled programs are kept here between runs; empty: not at all",
     )
 

@@ -1,57 +1,45 @@
-"""Photos in and out of files: every common kind of picture becomes upright 8-bit RGB, and back."""
+"""Photos in and out of files: every common kind of picture becomes upright RGB, and back."""
 
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8, UInt16
-from PIL import Image, ImageOps
+from PIL import Image
 
-from fftdiff_jax.data.deep_formats import write_deep_png, write_deep_tiff
-from fftdiff_jax.data.opened import Opened, UnusableError
+from fftdiff_jax.data import decoders
+from fftdiff_jax.data.colour import inks_of_photo
+from fftdiff_jax.data.encoders import ENCODERS
+from fftdiff_jax.data.formats import PHOTO_SUFFIXES, SUFFIXES
+from fftdiff_jax.data.opened import Opened
+from fftdiff_jax.data.photo import Photo, as_depth, in_strips
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.files import replacing
+from fftdiff_jax.pixels import to_bits
 
-_ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
-_STRIP_ROWS = 256
-_SIXTEEN_BIT_GREY = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_SUFFIXES = {
-    ".jpg": "JPEG", ".jpeg": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".tif": "TIFF",
-    ".tiff": "TIFF", ".webp": "WEBP", ".bmp": "BMP", ".ppm": "PPM", ".gif": "GIF",
-}  # fmt: skip
-PHOTO_SUFFIXES = tuple(_SUFFIXES)
+__all__ = ["PHOTO_SUFFIXES", "Photo", "load_photo", "load_photo_file", "save_photo"]
 
-
-@dataclasses.dataclass(frozen=True)
-class Photo:
-    """A decoded photo, and what is needed to write another one like it.
-
-    Attributes:
-      pixels: upright RGB, 0 to 255.
-      alpha: upright opacity, or None where every pixel is opaque by format.
-      grey: the file held one channel of brightness.
-      bits: 8 or 16 a channel in the file (`pixels` has 8 always).
-      file_format: Pillow's name of the format ("JPEG", "PNG", ...).
-      mode: Pillow's name of the file's pixel layout ("RGB", "P", "CMYK", ...).
-      icc: the colour profile, or None.
-      exif: the EXIF block with the orientation set to upright, or None.
-      resolution: dots an inch in x and y, or None.
-    """
-
-    pixels: UInt8[np.ndarray, "h w 3"]
-    alpha: UInt8[np.ndarray, "h w"] | None = None
-    grey: bool = False
-    bits: int = 8
-    file_format: str = "PNG"
-    mode: str = "RGB"
-    icc: bytes | None = None
-    exif: bytes | None = None
-    resolution: tuple[float, float] | None = None
+_BARE_JPEG2000 = (".j2k", ".j2c", ".jpc")
+_WITH_OPACITY = ("PNG", "TIFF", "WEBP", "AVIF", "HEIF", "JPEG2000", "GIF", "BMP", "DIB")
+_DEEP = ("PNG", "TIFF", "PPM")
+_WITHOUT_LOSS = ("PNG", "TIFF", "PPM", "BMP", "DIB", "JPEG2000")
+# What each format has a place for, of what another one said.
+_PLACES = {
+    "JPEG": ("exif", "xmp", "iptc", "icc", "comment"),
+    "PNG": ("exif", "xmp", "icc", "comment"),
+    "TIFF": ("exif", "xmp", "iptc", "icc"),
+    **dict.fromkeys(("WEBP", "AVIF", "HEIF"), ("exif", "xmp", "icc")),
+    "GIF": ("comment",),
+}
+_SAID = {
+    **{"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC", "icc": "the colour profile"},
+    "comment": "the comment",
+}
 
 
 def load_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
@@ -69,8 +57,8 @@ def decode_photo(source: str | os.PathLike[str] | bytes, name: str) -> UInt8[np.
     Raises:
       UserError: as `load_photo`.
     """
-    with Opened(source, name) as image:
-        return _to_rgb(_upright(image))
+    with Opened(source, name) as opened:
+        return as_depth(decoders.decode(opened).pixels, 8)
 
 
 def photo_size(source: str | os.PathLike[str] | bytes, name: str = "") -> tuple[int, int]:
@@ -81,38 +69,18 @@ def photo_size(source: str | os.PathLike[str] | bytes, name: str = "") -> tuple[
     Raises:
       UserError: the file is missing, is no picture, or is too large.
     """
-    with Opened(source, name or str(source)) as image:
-        width, height = image.size
-        # Pillow turns a TIFF's size by itself; and asking a PNG for EXIF that does not come before
-        # the pixels would decode all of it.
-        asked = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-        turned = asked and _orientation(image) >= 5
-    return (width, height) if turned else (height, width)
+    with Opened(source, name or str(source)) as opened:
+        return decoders.size(opened)
 
 
-def load_photo_file(path: str | os.PathLike[str]) -> Photo:
-    """Reads a photo together with all that `save_photo` gives back.
+def load_photo_file(path: str | os.PathLike[str], name: str = "") -> Photo:
+    """Reads a photo together with all that `save_photo` gives back; messages name it `name`.
 
     Raises:
       UserError: as `load_photo`; also for pictures with several frames.
     """
-    name = str(path)
-    with Opened(path, name) as image:
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":
-            raise UserError(f"{name}: holds {frames} pictures; give one photo a file")
-        mode, file_format = image.mode, image.format or "PNG"
-        bits = 16 if mode in _SIXTEEN_BIT_GREY or _file_depth(path, image) == 16 else 8
-        icc, resolution = image.info.get("icc_profile"), _resolution(image)
-        upright = _upright(image)
-        exif = _upright_exif(image)
-        alpha = None
-        if upright.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in upright.info:
-            alpha = np.asarray(upright.convert("RGBA").getchannel("A"))
-        grey = mode in ("1", "L", "LA", "La", *_SIXTEEN_BIT_GREY)
-        pixels = _to_rgb(upright)
-    file_format = "JPEG" if file_format == "MPO" else file_format
-    return Photo(pixels, alpha, grey, bits, file_format, mode, icc, exif, resolution)
+    with Opened(path, name or str(path)) as opened:
+        return decoders.decode_with_description(opened)
 
 
 def save_png(path: str | os.PathLike[str], array: UInt8[np.ndarray, "h w *c"]) -> None:
@@ -121,140 +89,117 @@ def save_png(path: str | os.PathLike[str], array: UInt8[np.ndarray, "h w *c"]) -
     Raises:
       UserError: the file cannot be written.
     """
+    # Into memory: into a file, Pillow passes over a disk that is full.
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(buffer, format="PNG", compress_level=3)
     with replacing(path) as temporary:
-        Image.fromarray(np.ascontiguousarray(array)).save(temporary, format="PNG", compress_level=3)
+        _write(temporary, [buffer.getvalue()])
 
 
 def save_photo(
     path: str | os.PathLike[str],
     pixels: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Float[np.ndarray, "h w 3"],
     like: Photo,
-) -> None:
-    """Writes `pixels` as `like` was: format, greyness, alpha, bit depth, colour profile, EXIF.
+) -> tuple[str, ...]:
+    """Writes `pixels` as `like` was: format, greyness, alpha, bit depth, inks, what it says.
 
     `pixels` are upright: uint8, uint16 over the full range, or floats in [0, 1]. A suffix that
-    names another format than `like` had wins. What a format cannot hold (alpha in a JPEG, 16 bits
-    in a WebP) is left out. Nothing is written half.
+    names another format than `like` had wins. Nothing is written half: what was written is read
+    again before it gets its name.
+
+    Returns:
+      What the format cannot hold and is left out, in words.
 
     Raises:
       UserError: the file cannot be written, or its suffix is of no known format.
     """
     path = Path(path)
-    file_format = _SUFFIXES.get(path.suffix.lower(), like.file_format)
-    if file_format not in _SUFFIXES.values():
+    suffix = path.suffix.lower()
+    file_format = SUFFIXES.get(suffix, like.file_format)
+    if file_format not in ENCODERS:
         raise UserError(f"{path}: cannot write this format; use {', '.join(PHOTO_SUFFIXES)}")
-    deep = like.bits == 16 and file_format in ("PNG", "TIFF")
-    samples = _as_depth(pixels, 16 if deep else 8)
-    alpha = like.alpha if file_format in ("PNG", "TIFF", "WEBP") else None
-    if alpha is not None and alpha.shape != samples.shape[:2]:
+    own = file_format == like.file_format
+    alpha = like.alpha if file_format in _WITH_OPACITY else None
+    if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise UserError(f"{path}: the alpha channel has another size than the pixels")
-    icc = like.icc
+    deep_grey = file_format == "JPEG2000" and like.grey and alpha is None
+    bits = like.bits if file_format in _DEEP or deep_grey else 8
+    lost = _lost(like, file_format, bits)
+    samples = _to_depth(pixels, bits)
+    shown = samples
     if like.grey:
         samples = _luma(samples)
-    elif icc is not None and like.mode == "CMYK" and file_format not in ("JPEG", "TIFF"):
-        icc = None  # a profile for inks does not describe RGB
-    with replacing(path) as temporary:
-        if deep and file_format == "PNG":
-            write_deep_png(temporary, samples, alpha, icc, like.exif, like.resolution)
-            return
-        if deep and (alpha is not None or not like.grey):
-            write_deep_tiff(temporary, samples, alpha, icc, like.exif, like.resolution)
-            return
-        image = Image.fromarray(samples)
-        if like.mode == "CMYK" and file_format in ("JPEG", "TIFF"):
-            image = image.convert("CMYK")
-        if alpha is not None:
-            image.putalpha(Image.fromarray(alpha))
-        options: dict[str, Any] = {"icc_profile": icc, "exif": like.exif, "dpi": like.resolution}
-        if file_format in ("JPEG", "WEBP"):
-            options["quality"] = 95
-        if file_format == "JPEG":
-            options["subsampling"] = 0
-        if file_format == "TIFF":
-            options["compression"] = "tiff_lzw"
-        image.save(
-            temporary, format=file_format, **{k: v for k, v in options.items() if v is not None}
+    elif like.black is not None and file_format in ("JPEG", "TIFF"):
+        samples = inks_of_photo(samples, like.black)
+    elif like.black is not None:  # a profile for inks does not describe RGB
+        like = dataclasses.replace(
+            like, description=dataclasses.replace(like.description, icc=None)
         )
-
-
-def _orientation(image: Image.Image) -> int:
+    alpha = None if alpha is None else as_depth(alpha, bits)
+    options = {"bare": suffix in _BARE_JPEG2000} if file_format == "JPEG2000" else {}
     try:
-        return int(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a broken EXIF block must not cost the photo
-        return 1
+        parts = ENCODERS[file_format](np.ascontiguousarray(samples), alpha, like, own, **options)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise UserError(f"{path}: cannot be written as {file_format} ({reason})") from error
+    with replacing(path) as temporary:
+        _write(temporary, parts)
+        del parts
+        if file_format in _WITHOUT_LOSS and like.black is None:
+            _require_same(temporary, path, samples, alpha, exactly=True)
+        else:
+            _require_same(temporary, path, shown, alpha, exactly=False)
+    return lost
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()
-    if _orientation(image) in range(2, 9):
-        turned = ImageOps.exif_transpose(image)
-        return image if turned is None else turned
-    return image
+def _write(path: Path, parts: Sequence[bytes]) -> None:
+    with open(path, "wb") as file:
+        file.writelines(parts)
+        file.flush()
+        os.fsync(file.fileno())  # some disks say only then that they are full
 
 
-def _upright_exif(image: Image.Image) -> bytes | None:
-    try:
-        exif = image.getexif()
-        if not len(exif):
-            return None
-        if _ORIENTATION in exif:
-            exif[_ORIENTATION] = 1
-        return exif.tobytes()
-    except Exception:
-        # A broken block makes Pillow raise whatever it likes; the photo is restored without it.
-        return None
+def _require_same(
+    temporary: Path, path: Path, samples: np.ndarray, alpha: np.ndarray | None, *, exactly: bool
+) -> None:
+    """Reads what was written: a file that no one can open must not pass for a photo."""
+    found = load_photo_file(temporary, str(path))
+    values = found.pixels if samples.ndim == 3 else found.pixels[..., 0]
+    same = values.shape == samples.shape and (alpha is None) == (found.alpha is None)
+    if same and exactly:
+        same = values.dtype == samples.dtype and np.array_equal(values, samples)
+    if not same:
+        raise UserError(f"{path}: what was written reads as another picture; it is not kept")
 
 
-def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "h w 3"]:
-    if image.mode in _SIXTEEN_BIT_GREY:
-        values = np.asarray(image)
-        if values.size and (values.min() < 0 or values.max() > 65535):
-            raise UnusableError("more than 16 bits a pixel; save it with 8 or 16")
-        grey = ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
-    if image.mode == "F":
-        raise UnusableError("floating-point pixels; save it with 8 or 16 bits a channel")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # the direct way warns about transparency given as bytes
-    # A copy: the array must not depend on Pillow's buffer, and must be writable.
-    return np.array(image.convert("RGB"))
+def _lost(like: Photo, file_format: str, bits: int) -> tuple[str, ...]:
+    """What of `like` has no place in a format."""
+    said, places = like.description, _PLACES.get(file_format, ())
+    kept_whole = file_format == like.file_format and said.blocks
+    lost = [
+        words
+        for name, words in _SAID.items()
+        if getattr(said, name) and name not in places and not kept_whole
+    ]
+    if like.alpha is not None and file_format not in _WITH_OPACITY:
+        lost.append("transparency")
+    if like.bits > bits:
+        lost.append(f"{like.bits} bits a channel, rounded to {bits}")
+    if like.black is not None and file_format not in ("JPEG", "TIFF"):
+        lost.append("inks: it is written as RGB")
+    return tuple(lost)
 
 
-def _resolution(image: Image.Image) -> tuple[float, float] | None:
-    try:
-        x, y = image.info["dpi"]
-        return (float(x), float(y)) if x > 0 and y > 0 else None
-    except (KeyError, TypeError, ValueError):
-        return None
-
-
-def _file_depth(path: str | os.PathLike[str], image: Image.Image) -> int:
-    """Bits a sample as the header says: Pillow reads 16-bit colour as 8-bit without a warning."""
-    if image.format == "TIFF":
-        depths = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
-        return 16 if set(depths) == {16} else 8
-    with open(path, "rb") as file:
-        head = file.read(25)
-    return head[24] if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 25 else 8
-
-
-def _as_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
-    top = 2**bits - 1
-    if pixels.dtype == np.uint8:
-        return pixels if bits == 8 else pixels.astype(np.uint16) * 257
-    if pixels.dtype == np.uint16:
-        return pixels if bits == 16 else ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    rounded = np.empty(pixels.shape, np.uint16 if bits == 16 else np.uint8)
-    for start in range(0, len(pixels), _STRIP_ROWS):
-        rows = slice(start, start + _STRIP_ROWS)
-        rounded[rows] = np.clip(np.nan_to_num(pixels[rows].astype(np.float64)), 0, 1) * top + 0.5
-    return rounded
+def _to_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
+    if pixels.dtype.kind == "u":
+        return as_depth(pixels, bits)
+    if not np.isfinite(pixels).all():
+        raise UserError("a restored photo holds values that are no numbers; it is not written")
+    return in_strips(lambda rows: to_bits(rows.astype(np.float64), bits), pixels)
 
 
 def _luma(samples: np.ndarray) -> np.ndarray:
     weights = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's grey
-    grey = np.empty(samples.shape[:2], samples.dtype)
-    for top in range(0, len(grey), _STRIP_ROWS):  # so that float64 never holds a whole photo
-        rows = slice(top, top + _STRIP_ROWS)
-        grey[rows] = samples[rows] @ weights + 0.5
-    return grey
+    return in_strips(lambda rows: (rows @ weights + 0.5).astype(samples.dtype), samples)

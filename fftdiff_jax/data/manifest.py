@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import csv_text, write_text
+from fftdiff_jax.files import FORMULA_STARTS, csv_text, write_text
 
 CLEAN_COLUMN = "image_filepath"
 RAINY_COLUMN = "image_rain_filepath"
@@ -172,7 +172,9 @@ def write_manifest(
 def portable_path(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> str:
     """Writes `path` relative to `folder` where it lies below it, absolute elsewhere."""
     absolute, base = Path(os.path.abspath(path)), Path(os.path.abspath(folder))
-    return (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()
+    name = (absolute.relative_to(base) if absolute.is_relative_to(base) else absolute).as_posix()
+    # To a spreadsheet a cell that begins so is a formula.
+    return f"./{name}" if name.startswith(FORMULA_STARTS) else name
 
 
 def _row(path: Path, header: Sequence[str], number: int, fields: Sequence[str]) -> Row:

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float32
 from PIL import Image, ImageFilter
 
+from fftdiff_jax.data.images import load_photo
 from fftdiff_jax.errors import UserError
 
 _KINDS_OF_FILE = (".jpg", ".jpeg", ".png")
@@ -58,8 +59,7 @@ def through_streaks(
 def _layer(
     path: str, side: int, scale: float, angle: float, blur: float, *, mirrored: bool
 ) -> Float32[np.ndarray, "s s"]:
-    with Image.open(path) as opened:
-        mask = opened.convert("L")
+    mask = Image.fromarray(load_photo(path)).convert("L")
     if mirrored:
         mask = mask.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     size = (round(mask.width * scale), round(mask.height * scale))

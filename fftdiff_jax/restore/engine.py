@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Float, PyTree, UInt8
+from jaxtyping import Float, PyTree, Shaped
 
 from fftdiff_jax.config import SamplingConfig
 from fftdiff_jax.errors import UserError
 from fftdiff_jax.method import samplers
 from fftdiff_jax.method.method import Method
+from fftdiff_jax.pixels import to_unit
 from fftdiff_jax.restore import tile_programs, tiling
 from fftdiff_jax.restore.tile_programs import Carry
 from fftdiff_jax.restore.tiling import Rows, Tiles, Watch
@@ -80,7 +81,7 @@ class Engine:
 
     def strips(
         self,
-        photo: UInt8[np.ndarray, "h w 3"],
+        photo: Shaped[np.ndarray, "h w 3"],
         draws: Sequence[int],
         steps: int,
         seed: int,
@@ -89,7 +90,7 @@ class Engine:
         """Yields strips of the restored photo, from top to bottom.
 
         Args:
-          photo: the rainy photo, of any size.
+          photo: the rainy photo, of any size: uint8, uint16, or float32 in [0, 1].
           draws: their numbers; a draw does not depend on which others are asked for.
           steps: network evaluations a draw, at least 1.
           seed: of the noise.
@@ -120,7 +121,7 @@ class Engine:
 
     def _step_by_step(
         self,
-        photo: UInt8[np.ndarray, "h w 3"],
+        photo: Shaped[np.ndarray, "h w 3"],
         plan: tiling.Plan,
         draws: Sequence[int],
         steps: int,
@@ -170,7 +171,7 @@ class Engine:
 
     def _whole_draws(
         self,
-        photo: UInt8[np.ndarray, "h w 3"],
+        photo: Shaped[np.ndarray, "h w 3"],
         plan: tiling.Plan,
         draws: Sequence[int],
         steps: int,
@@ -277,7 +278,7 @@ class _Pass:
     """
 
     plan: tiling.Plan
-    photo: UInt8[np.ndarray, "h w 3"]
+    photo: Shaped[np.ndarray, "h w 3"]
     layers: int
     channels: int
     count: Callable[[int], None]
@@ -295,7 +296,7 @@ class _Pass:
         firsts = itertools.repeat(None) if first is None else tiling.windows(first, plan)
         carries = itertools.repeat(None) if carry is None else tiling.windows(carry, plan)
         for top, seen, carried in zip(plan.rows, firsts, carries, strict=False):
-            rainy = self.photo[top : top + plan.side].astype(np.float32) / 255
+            rainy = to_unit(self.photo[top : top + plan.side])
             # Tiles of several draws share a batch, so that small photos fill it too.
             jobs = [(layer, left) for layer in range(self.layers) for left in plan.columns]
             for some in (jobs[i : i + at_once] for i in range(0, len(jobs), at_once)):

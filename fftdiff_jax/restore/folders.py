@@ -6,22 +6,28 @@ Names, sizes and formats stay. What is given is never written to.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
+import hashlib
 import os
 import signal
-from collections.abc import Iterator, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fftdiff_jax.data.images import PHOTO_SUFFIXES
-from fftdiff_jax.errors import UserError
+from fftdiff_jax.errors import Terminated, UserError, terminate
+from fftdiff_jax.restore import ledger
+from fftdiff_jax.restore.found import find_photos
 
 if TYPE_CHECKING:
     from fftdiff_jax.restore.restorer import Restorer
 
-LEAST_DRAWS_OF_A_MAP = 8  # of a map of the spread, where no number of draws is asked for
-WHITEST_SPREAD = 0.2  # a deviation of a fifth of the range, 51 grey levels, is white
+DRAWS_OF_A_MAP = 8  # of a map of the spread, where no number of draws is asked for
+_LONGEST_NAME = 255  # bytes, on all common file systems
+_MOST_HEARD = 10_000  # bytes of what libraries say of a photo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +37,21 @@ class Job:
     source: Path
     target: Path
     spread: Path
+    refusal: str = ""  # why it is not restored
+
+
+class Outcome(NamedTuple):
+    """What became of a photo.
+
+    Attributes:
+      refusal: why it was not restored, in one line; nothing where it was.
+      not_kept: what of its file is not in the restored one.
+      warnings: what libraries said of it.
+    """
+
+    refusal: str = ""
+    not_kept: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) -> list[Job]:
@@ -57,14 +78,15 @@ def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) 
 
 def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     root, found = find_photos(pattern)
-    below = _within(found, root, output)
+    refusals = dict(found)
+    below = _within(list(refusals), root, output)
     if below and not keep:
         raise UserError(
             f"--output {output}: lies within the input and holds photos, such as {below[0].name}; "
             "choose an empty folder or one elsewhere, or --skip_existing to go on"
         )
     results = frozenset(below)
-    sources = [path for path in found if path not in results]
+    sources = [path for path in refusals if path not in results]
     if not sources:
         raise UserError(f"{pattern}: no photo there but those in --output")
     targets = [output / (path.relative_to(root) if root else path.name) for path in sources]
@@ -72,7 +94,7 @@ def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     stems = collections.Counter(target.with_suffix("") for target in targets)
     spreads = [
         target.with_name(
-            f"{target.stem if stems[target.with_suffix('')] == 1 else target.name}.uncertainty.png"
+            _map_name(target.stem if stems[target.with_suffix("")] == 1 else target.name)
         )
         for target in targets
     ]
@@ -84,66 +106,38 @@ def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
         )
     _require_writable(output)
     _refuse_overwriting(sources, [*targets, *(spreads if maps else [])])
-    return [Job(*job) for job in zip(sources, targets, spreads, strict=True)]
-
-
-def find_photos(pattern: str) -> tuple[Path | None, list[Path]]:
-    """The photos that a pattern names, absolute, and the folder that they are searched below.
-
-    Hidden files and folders are passed over, as data of the system (and of this command, when it
-    was killed). Links to nothing count, so that they are reported. One photo has no folder.
-
-    Raises:
-      UserError: nothing there, or no photo in it.
-    """
-    path = Path(os.path.abspath(os.path.expanduser(pattern)))
-    if path.is_file():
-        return None, [path]
-    if path.is_dir():
-        root, found = path, sorted(path.rglob("*"))
-    else:
-        root = _fixed_part(path)
-        found = sorted(root.glob(str(path.relative_to(root)))) if root != path else []
-        if not found:
-            raise UserError(f"{pattern}: there is no such photo or folder")
-    photos = [
-        p
-        for p in found
-        if p.suffix.lower() in PHOTO_SUFFIXES
-        and not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(root).parts)
-        and (p.is_file() or (p.is_symlink() and not p.exists()))
-    ]
-    if not photos:
-        known = ", ".join(sorted(PHOTO_SUFFIXES))
-        raise UserError(f"{pattern}: no photo there (looked for {known})")
-    return root, photos
+    refused = [refusals[path] for path in sources]
+    return [Job(*job) for job in zip(sources, targets, spreads, refused, strict=True)]
 
 
 def until_interrupted(waiting: Sequence[Job]) -> Iterator[Job]:
-    """Yields what is to be restored; Ctrl-C ends it before the next photo at the latest.
+    """Yields what is to be restored; Ctrl-C or SIGTERM ends it before the next photo at the latest.
 
     Raised inside a call that a library makes back into Python, KeyboardInterrupt can be lost there.
 
     Raises:
-      KeyboardInterrupt: Ctrl-C was heard during the photo before.
+      KeyboardInterrupt: Ctrl-C was heard during the photo before; `Terminated`: SIGTERM was.
     """
-    before = signal.getsignal(signal.SIGINT)
+    raising = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminate}
     heard: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         heard.append(number)
-        raise KeyboardInterrupt
+        raising[signal.Signals(number)](number, frame)
 
-    if before is signal.default_int_handler:  # not where it is ignored, as behind nohup
-        signal.signal(signal.SIGINT, note)
+    # Not where they are ignored, as behind nohup.
+    taken = [number for number, usual in raising.items() if signal.getsignal(number) is usual]
+    for number in taken:
+        signal.signal(number, note)
     try:
         for job in waiting:
             if heard:
-                raise KeyboardInterrupt
+                raise Terminated if heard[0] == signal.SIGTERM else KeyboardInterrupt
             yield job
     finally:
-        if signal.getsignal(signal.SIGINT) is note:
-            signal.signal(signal.SIGINT, before)
+        for number in taken:
+            if signal.getsignal(number) is note:
+                signal.signal(number, raising[number])
 
 
 def restore(
@@ -154,32 +148,83 @@ def restore(
     steps: int | None = None,
     seed: int = 0,
     spread: bool = False,
-) -> str:
-    """Restores one photo and writes it; says in one line why it could not, or nothing."""
+    explain: Callable[[BaseException], str | None] = lambda error: None,
+) -> Outcome:
+    """Restores one photo and writes it; whatever goes wrong with it is a line of the outcome.
+
+    `explain` knows what the machine may lack, in one line.
+    """
+    heard: list[str] = []
+    if job.refusal:
+        return Outcome(f"{job.source}: {job.refusal}")
     try:
-        _restore(restorer, job, draws, steps, seed, spread)
+        not_kept, warnings = _restore(restorer, job, draws, steps, seed, spread, heard)
     except UserError as error:
-        return " ".join(str(error).split("\n"))
+        line = str(error)
     except MemoryError:
-        return f"{job.source}: does not fit into memory; cut or shrink it first"
-    return ""
+        line = f"{job.source}: does not fit into memory; cut or shrink it first"
+    except Exception as error:
+        text = " ".join(str(error).split())[:200]
+        known = explain(error) or f"{type(error).__name__}: {text}; a mistake of this program"
+        line = f"{job.source}: {known}"
+    else:
+        return Outcome("", not_kept, tuple(dict.fromkeys([*warnings, *heard])))
+    return Outcome("\\n".join(line.splitlines()), (), tuple(dict.fromkeys(heard)))
 
 
 def _restore(
-    restorer: Restorer, job: Job, draws: int | None, steps: int | None, seed: int, spread: bool
-) -> None:
+    restorer: Restorer,
+    job: Job,
+    draws: int | None,
+    steps: int | None,
+    seed: int,
+    spread: bool,
+    heard: list[str],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is not kept of the photo, and what Python's libraries say of it."""
     from fftdiff_jax.data.images import load_photo_file, save_photo, save_png
-    from fftdiff_jax.pixels import to_uint8
+    from fftdiff_jax.pixels import to_uint8, to_unit
+    from fftdiff_jax.restore import maps
 
-    photo = load_photo_file(job.source)
-    options: dict[str, Any] = {"steps": steps, "seed": seed, "bits": photo.bits}
-    if not spread:
-        save_photo(job.target, restorer(photo.pixels, draws=draws, **options), photo)
+    with listening(heard):
+        photo = load_photo_file(job.source)
+    options: dict[str, Any] = {"steps": steps, "seed": seed}
+    deviation = None
+    if spread:
+        draws = draws or DRAWS_OF_A_MAP
+        restored, deviation = restorer.with_spread(photo.pixels, draws=draws, **options)
+    else:
+        restored = restorer(photo.pixels, draws=draws, **options)
+    with listening(heard):
+        lost = save_photo(job.target, restored, photo)
+    ledger.note(job.target, job.source)
+    if deviation is not None:
+        save_png(job.spread, maps.guess_map(to_uint8(to_unit(photo.pixels)), deviation))
+        ledger.note(job.spread, job.source)
+    return tuple(dict.fromkeys([*photo.notes, *lost])), photo.warnings
+
+
+@contextlib.contextmanager
+def listening(heard: list[str]) -> Iterator[None]:
+    """Takes down what libraries of C write to standard error, which names no photo."""
+    try:
+        sys.stderr.flush()
+        before = os.dup(2)
+    except (OSError, ValueError, AttributeError):
+        yield
         return
-    draws = draws or LEAST_DRAWS_OF_A_MAP
-    restored, deviation = restorer.with_spread(photo.pixels, draws=draws, **options)
-    save_photo(job.target, restored, photo)
-    save_png(job.spread, to_uint8(deviation / WHITEST_SPREAD))
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                sys.stderr.flush()
+            os.dup2(before, 2)
+            os.close(before)
+            file.seek(0)
+            lines = file.read(_MOST_HEARD).decode("utf-8", "backslashreplace").splitlines()
+            heard += [line.strip() for line in lines if line.strip()]
 
 
 def require_own_targets(jobs: Sequence[Job]) -> None:
@@ -196,6 +241,26 @@ def require_own_targets(jobs: Sequence[Job]) -> None:
                 "restore them into two folders"
             )
     _refuse_overwriting([job.source for job in jobs], [job.target for job in jobs])
+
+
+def require_own_results(jobs: Sequence[Job], maps: bool, keep: bool) -> None:
+    """Raises `UserError` where a file would be replaced that is no result of the same photo.
+
+    With `keep` files stay as they are; but one that came from another photo is not this one's.
+    """
+    jobs = [job for job in jobs if not job.refusal]
+    folders = {job.target.parent for job in jobs}
+    known = {folder: ledger.sources(folder) for folder in folders}
+    for job in jobs:
+        for place in (job.target, job.spread) if maps else (job.target,):
+            source = known[place.parent].get(place.name)
+            if source == job.source or not os.path.lexists(place) or (keep and source is None):
+                continue
+            origin = f"restored from {source}" if source else "and no result of this photo"
+            others = "" if keep else ", --skip_existing keeps it, --overwrite replaces it"
+            raise UserError(
+                f"{job.source}: {place} is there already, {origin}; take another --output{others}"
+            )
 
 
 def _within(photos: Sequence[Path], root: Path | None, output: Path) -> list[Path]:
@@ -227,21 +292,21 @@ def _refuse_overwriting(sources: Sequence[Path], targets: Sequence[Path]) -> Non
             raise UserError(f"--output: {target} would overwrite {path}; choose another folder")
 
 
+def _map_name(stem: str) -> str:
+    """A file name for the map of a photo that is called so, no longer than names may be."""
+    ending = ".uncertainty.png"
+    if len(os.fsencode(stem + ending)) > _LONGEST_NAME:
+        mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+        kept = os.fsencode(stem)[: _LONGEST_NAME - len(ending) - 9].decode("utf-8", "ignore")
+        stem = f"{kept}-{mark}"
+    return stem + ending
+
+
 def _status(path: Path) -> os.stat_result | None:
     try:
         return os.stat(path)
     except OSError:
         return None
-
-
-def _fixed_part(path: Path) -> Path:
-    """The folders of an absolute pattern before its first wildcard."""
-    fixed = Path(path.anchor)
-    for part in path.parts[1:]:
-        if any(mark in part for mark in "*?["):
-            return fixed
-        fixed = fixed / part
-    return fixed
 
 
 def photos(count: int) -> str:

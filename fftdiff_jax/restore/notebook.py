@@ -22,7 +22,7 @@ from fftdiff_jax.config import Config
 from fftdiff_jax.method import rain_spectrum
 from fftdiff_jax.method.unet import count_parameters
 from fftdiff_jax.metrics import draws as drawing
-from fftdiff_jax.pixels import to_uint8
+from fftdiff_jax.pixels import to_uint8, to_unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def look(
       UserError: as `Restorer.sample_float`.
     """
     found = restorer.sample_float(photo, draws=draws, steps=steps, seed=seed)
-    return Look(photo, found, clean)
+    return Look(to_uint8(to_unit(photo)), found, clean)
 
 
 def png(figure: Figure, *, dots_per_inch: int = 100) -> bytes:

@@ -73,6 +73,10 @@ class PhotoBars:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leaves the last line of the bars as it is."""
         for bar in (self._tiles, self._photos):
             if bar is not None:
                 bar.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, overload
 
 import numpy as np
-from jaxtyping import Float, PyTree, UInt8, UInt16
+from jaxtyping import Float, PyTree, Shaped, UInt8, UInt16
 from PIL import Image
 
 from fftdiff_jax import config as configuration
@@ -19,22 +19,25 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.metrics.power import spectral_power
-from fftdiff_jax.pixels import pixel_type, to_bits, to_uint8
+from fftdiff_jax.pixels import pixel_type, to_type, to_uint8
 from fftdiff_jax.restore import pillow
 from fftdiff_jax.restore.engine import Engine, Strip
 from fftdiff_jax.restore.tiling import Watch
 
 DRAWS_OF_A_SPREAD = 8  # where no number is asked for
 
+# Pixels over the full range of uint8 or uint16, or floats in [0, 1].
+Pixels = UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Float[np.ndarray, "h w 3"]
 # What may be restored: an array, or an image as Pillow opens it.
-Photo = UInt8[np.ndarray, "h w 3"] | Image.Image
+Photo = Pixels | Image.Image
+_KINDS = "of uint8 or uint16 (h, w, 3), or of floats in [0, 1],"
 
 
 class Variants(NamedTuple):
     """What several draws of one photo show."""
 
-    best: UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]
-    draws: UInt8[np.ndarray, "n h w 3"] | UInt16[np.ndarray, "n h w 3"]
+    best: Pixels
+    draws: Shaped[np.ndarray, "n h w 3"]  # of the same type
     spread: Float[np.ndarray, "h w"]  # see `Restorer.with_spread`
 
 
@@ -115,13 +118,13 @@ class Restorer:
     @overload
     def __call__(
         self,
-        photo: UInt8[np.ndarray, "h w 3"],
+        photo: Pixels,
         *,
         draws: int | None = None,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
-    ) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"]: ...
+        bits: int | None = None,
+    ) -> Pixels: ...
 
     @overload
     def __call__(
@@ -140,23 +143,23 @@ class Restorer:
         draws: int | None = None,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
-    ) -> UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"] | Image.Image:
+        bits: int | None = None,
+    ) -> Pixels | Image.Image:
         """The restored photo: the first estimate, or the mean of `draws` draws of `steps` steps.
 
         The first estimate (draws=0) is the best single photo. A draw is one that may be true; the
-        mean of many comes near the first estimate again. An array is rounded once, to `bits`, 8 or
-        16, over the full range of uint8 or uint16; a Pillow image comes back as an image. Beyond
-        photo and result, memory depends on the photo's width alone.
+        mean of many comes near the first estimate again. An array comes back as one of its own
+        type, or rounded to `bits`, 8 or 16, over the full range of uint8 or uint16; a Pillow image
+        comes back as an image. Beyond photo and result, memory depends on the photo's width alone.
 
         Raises:
-          UserError: not an 8-bit RGB photo, a number of draws or steps or a seed out of its range,
-            draws of weights that were not trained for them, or a photo that is not finite.
+          UserError: not an RGB photo, a number of draws or steps or a seed out of its range, draws
+            of weights that were not trained for them, or a photo that is not finite.
         """
         pixels = _pixels(photo)
-        restored = np.empty(pixels.shape, pixel_type(bits))
+        restored = _like(pixels, bits)
         for strip in self._strips(pixels, self._count(draws), steps, seed):
-            restored[strip.rows] = to_bits(strip.mean, bits)
+            restored[strip.rows] = to_type(strip.mean, restored.dtype)
         return pillow.like(photo, restored) if isinstance(photo, Image.Image) else restored
 
     def with_spread(
@@ -166,8 +169,8 @@ class Restorer:
         draws: int = DRAWS_OF_A_SPREAD,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
-    ) -> tuple[UInt8[np.ndarray, "h w 3"] | UInt16[np.ndarray, "h w 3"], Float[np.ndarray, "h w"]]:
+        bits: int | None = None,
+    ) -> tuple[Pixels, Float[np.ndarray, "h w"]]:
         """The best photo, and the draws' standard deviation (root mean square over R, G, B).
 
         The best photo is the first estimate; the mean of the draws where the weights have none.
@@ -176,10 +179,10 @@ class Restorer:
           UserError: as for a call, or fewer than two draws.
         """
         pixels = _pixels(photo)
-        restored = np.empty(pixels.shape, pixel_type(bits))
+        restored = _like(pixels, bits)
         spread = np.empty(pixels.shape[:2], np.float32)
         for strip in self._strips(pixels, _several(draws), steps, seed):
-            restored[strip.rows] = to_bits(strip.best, bits)
+            restored[strip.rows] = to_type(strip.best, restored.dtype)
             spread[strip.rows] = drawing.spread(strip.draws)
         return restored, spread
 
@@ -191,24 +194,23 @@ class Restorer:
         shown: int = 3,
         steps: int | None = None,
         seed: int = 0,
-        bits: int = 8,
     ) -> Variants:
         """The best photo, those of several draws that differ most, and where they differ.
 
-        Memory holds all draws, rounded.
+        Memory holds all draws, as the photo's own type.
 
         Raises:
           UserError: as for `with_spread`.
         """
         pixels, count = _pixels(photo), _several(draws)
-        restored = np.empty(pixels.shape, pixel_type(bits))
+        restored = _like(pixels)
         spread = np.empty(pixels.shape[:2], np.float32)
-        drawn = np.empty((count, *pixels.shape), pixel_type(bits))
+        drawn = np.stack([restored] * count)
         squares = np.zeros((count, count))
         for strip in self._strips(pixels, count, steps, seed):
-            restored[strip.rows] = to_bits(strip.best, bits)
+            restored[strip.rows] = to_type(strip.best, restored.dtype)
             spread[strip.rows] = drawing.spread(strip.draws)
-            drawn[:, strip.rows] = to_bits(strip.draws, bits)
+            drawn[:, strip.rows] = to_type(strip.draws, restored.dtype)
             for i, j in itertools.combinations(range(count), 2):
                 squares[i, j] += np.square(strip.draws[i] - strip.draws[j]).sum()
         numbers = drawing.most_different(squares + squares.T, shown)
@@ -279,9 +281,7 @@ class Restorer:
             raise UserError("draws is 0: these weights have no first estimate; take 1 or more")
         return count
 
-    def _strips(
-        self, photo: UInt8[np.ndarray, "h w 3"], draws: int, steps: int | None, seed: int
-    ) -> Iterator[Strip]:
+    def _strips(self, photo: Pixels, draws: int, steps: int | None, seed: int) -> Iterator[Strip]:
         """Strips of the restored photo, from top to bottom."""
         steps = _asked("steps", self.default_steps if steps is None else steps)
         seed = configuration.from_dict({"seed": seed}, TrainingConfig, "draw").seed
@@ -302,19 +302,27 @@ def _asked(name: str, value: int) -> int:
     return int(getattr(asked, name))
 
 
-def _pixels(photo: Any) -> UInt8[np.ndarray, "h w 3"]:
+def _like(photo: Pixels, bits: int | None = None) -> Pixels:
+    """An array for a restored photo: of its type, or of so many bits."""
+    return np.empty(photo.shape, pixel_type(bits) if bits else photo.dtype)
+
+
+def _pixels(photo: Any) -> Pixels:
     """The photo as an array; `UserError` where it is none."""
     if isinstance(photo, Image.Image):
         photo = pillow.to_array(photo)
     if not isinstance(photo, np.ndarray):
         raise UserError(
-            f"a photo is an array of uint8 (h, w, 3) or a Pillow image, found "
+            f"a photo is an array {_KINDS} or a Pillow image, found "
             f"{type(photo).__name__}; fftdiff_jax.data.images.load_photo reads files"
         )
-    if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
-        raise UserError(
-            f"a photo is an array of uint8 (h, w, 3), found {photo.dtype} {photo.shape}"
-        )
+    known = photo.dtype in (np.uint8, np.uint16) or photo.dtype.kind == "f"
+    if photo.ndim != 3 or photo.shape[-1] != 3 or not known:
+        raise UserError(f"a photo is an array {_KINDS}, found {photo.dtype} {photo.shape}")
     if 0 in photo.shape:
         raise UserError(f"a photo has pixels, found an array of {photo.shape}")
+    if photo.dtype.kind == "f":
+        if not (photo.min() >= 0 and photo.max() <= 1):  # not of numbers that are none, either
+            raise UserError("a photo of floats lies in [0, 1]; divide whole numbers by the largest")
+        return photo.astype(np.float32, copy=False)
     return photo

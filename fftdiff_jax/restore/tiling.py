@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 
 # (top, rows of several pictures), from top to bottom.
 Rows = Iterator[tuple[int, Float[np.ndarray, "n r w c"]]]
@@ -81,7 +81,9 @@ def tile_weights(length: int, side: int, stride: int) -> dict[int, Float[np.ndar
     return {start: window.astype(np.float32) for start, window in zip(starts, windows, strict=True)}
 
 
-def pad(photo: UInt8[np.ndarray, "h w 3"], side: int, stride: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+def pad(
+    photo: Shaped[np.ndarray, "h w 3"], side: int, stride: int
+) -> Shaped[np.ndarray, "h2 w2 3"]:
     """Mirrors a photo at its lower and right border until tiles cover it exactly."""
     rows, columns = (padded_length(n, side, stride) - n for n in photo.shape[:2])
     if rows == columns == 0:

@@ -45,6 +45,11 @@ def test_help_imports_nothing_slow_and_is_the_same_in_a_checkout(tmp_path, witho
     assert list(tmp_path.iterdir()) == []
 
 
+def test_compiled_programs_are_kept_where_jax_is_told_to(tmp_path):
+    result = run(tmp_path, "restore", "-h", JAX_COMPILATION_CACHE_DIR="/kept/here")
+    assert "/kept/here" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "flags", "first"),
     [

@@ -19,9 +19,8 @@ from tests.commands import refusal
 
 
 def evaluate(folder: Path, *flags: str, **surroundings: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command in `folder`, with a compilation cache there."""
-    cache = f"--compilation_cache={folder / 'xla'}"
-    return commands.run(folder, "evaluate", "--noprogress", *flags, cache, **surroundings)
+    """Runs the command in `folder`."""
+    return commands.run(folder, "evaluate", "--noprogress", *flags, **surroundings)
 
 
 def columns(path: Path, *names: str) -> list[tuple[str, ...]]:
@@ -133,7 +132,7 @@ def test_a_killed_evaluation_goes_on(folder: Path) -> None:
     assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.evaluate", "--noprogress", *options,
-         "--output=killed", f"--compilation_cache={folder / 'xla'}"],
+         "--output=killed"],
         cwd=folder,
         env=commands.environment(),
         stdout=subprocess.DEVNULL,

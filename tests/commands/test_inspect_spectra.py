@@ -36,7 +36,7 @@ def test_names_that_no_file_can_have_are_refused_in_one_line(tmp_path, pairs_csv
 
 def test_the_noise_is_drawn_without_a_restorer(tmp_path, pairs_csv):
     flags = (f"--manifest={pairs_csv}", "--figure=noising", "--output=noise.pdf")
-    result = run(tmp_path, "inspect_spectra", *flags, "--compilation_cache=")
+    result = run(tmp_path, "inspect_spectra", *flags)
     assert result.returncode == 0, result.stderr
     assert (tmp_path / "noise.pdf").read_bytes().startswith(b"%PDF")
 

@@ -20,7 +20,6 @@ from tests.commands import TINY, environment, refusal, run
 FLAGS = (
     "--config=quickstart",
     "--noprogress",
-    "--compilation_cache=",
     *TINY,
     "--config.data.rendered_rain=0.0",
     "--config.data.cache_dir=cache",

@@ -83,7 +83,7 @@ def test_a_run_on_a_disk_that_fills(tmp_path, setting):
             *tiny.flags(manifest, steps=400, every=5),
             f"--config.training.on_save_error={setting}",
         ]
-        arguments = command(flags, disk / "run", tmp_path / "xla")
+        arguments = command(flags, disk / "run")
         with started(arguments) as (process,):
             # Step 5 is whole when step 10 is there; step 10 may still lack its checksums.
             wait_for_step(disk / "run", 10, process)

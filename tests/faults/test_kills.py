@@ -18,7 +18,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_that_was_saved(tmp_path):
     """A checkpoint after every step, so that many kills come in the middle of writing one."""
     manifest = tiny.write_pairs(tmp_path / "pairs")
     flags = tiny.flags(manifest, steps=5000, every=1)
-    killed = command(flags, tmp_path / "killed", tmp_path / "xla")
+    killed = command(flags, tmp_path / "killed")
     rng, unfinished = np.random.default_rng(0), 0
     for _ in range(KILLS):
         before = newest(tmp_path / "killed")
@@ -38,7 +38,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_that_was_saved(tmp_path):
     # Nothing unfinished is left, and the curve is that of a run that nobody killed.
     assert all(path.name.isdigit() for path in folder.iterdir())
     last = newest(tmp_path / "killed")
-    with started(command(flags, tmp_path / "whole", tmp_path / "xla")) as (process,):
+    with started(command(flags, tmp_path / "whole")) as (process,):
         wait_for_step(tmp_path / "whole", last, process)
         end(process)
     curve = tiny.losses(tmp_path / "killed")
@@ -49,7 +49,7 @@ def test_twenty_kills_at_random_moments_lose_nothing_that_was_saved(tmp_path):
 def test_when_one_of_two_processes_is_killed_the_other_ends_and_both_go_on(tmp_path):
     manifest = tiny.write_pairs(tmp_path / "pairs")
     flags = [*tiny.flags(manifest, steps=5000, every=5), "--heartbeat_timeout=10"]
-    arguments = command(flags, tmp_path / "run", tmp_path / "xla")
+    arguments = command(flags, tmp_path / "run")
     with started(arguments, count=2) as (first, second):
         wait_for_step(tmp_path / "run", 5, first)
         second.send_signal(signal.SIGKILL)
@@ -72,7 +72,7 @@ def test_when_one_of_two_processes_is_killed_the_other_ends_and_both_go_on(tmp_p
 def test_a_process_that_never_comes_is_named(tmp_path):
     manifest = tiny.write_pairs(tmp_path / "pairs")
     flags = [*tiny.flags(manifest, steps=5, every=5), "--process_timeout=5"]
-    arguments = command(flags, tmp_path / "run", tmp_path / "xla")
+    arguments = command(flags, tmp_path / "run")
     ((code, output),) = run(arguments, count=2, present=1)
     assert code == 1
     begun, error = output.strip().splitlines()
@@ -82,9 +82,7 @@ def test_a_process_that_never_comes_is_named(tmp_path):
 
 def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     manifest = tiny.write_pairs(tmp_path / "pairs")
-    arguments = command(
-        tiny.flags(manifest, steps=5000, every=1000), tmp_path / "run", tmp_path / "xla"
-    )
+    arguments = command(tiny.flags(manifest, steps=5000, every=1000), tmp_path / "run")
     with started(arguments) as (process,):
         deadline = time.monotonic() + 300
         while not (tmp_path / "run" / "metrics.csv").exists() or not tiny.losses(tmp_path / "run"):

@@ -59,7 +59,7 @@ def two_networks():
 def test_a_cut_network_ends_both_processes_and_costs_nothing_that_was_saved(tmp_path):
     manifest = tiny.write_pairs(tmp_path / "pairs")
     flags = [*tiny.flags(manifest, steps=5000, every=5), "--heartbeat_timeout=10"]
-    arguments = command(flags, tmp_path / "run", tmp_path / "xla")
+    arguments = command(flags, tmp_path / "run")
     with two_networks():
         where = {
             "count": 2,

@@ -1,5 +1,7 @@
 """Both ways of predicting: consistency of state and photo, and who sees what."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,6 +28,13 @@ CONFIGS = {
 }
 
 
+@functools.cache
+def predictor(config):
+    """How a configuration predicts, compiled."""
+    return jax.jit(make_method(config).predict)
+
+
+@functools.cache
 def shaken_params(config):
     leaves, tree = jax.tree.flatten(make_method(config).init(jax.random.key(0)))
     rng = np.random.default_rng(0)
@@ -50,7 +59,7 @@ def predict(config, params, noisy, rainy, t, *, first=None, latent=None):
     first = rainy if first is None else first
     latent = latent_of(0) if latent is None else latent
     t = jnp.broadcast_to(jnp.asarray(t, jnp.float32), (2,))
-    return make_method(config).predict(params, noisy, rainy, t, first, latent)
+    return predictor(config)(params, noisy, rainy, t, first, latent)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

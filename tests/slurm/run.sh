@@ -48,7 +48,8 @@ say "two nodes are up: $(sinfo -h -o '%N %G')"
 # ---- two nodes, one process each, two simulated devices a process ----------------------------------
 export FFTDIFF_VENV=${python%/bin/python} FFTDIFF_SCRATCH=$work/scratch PYTHONPATH=$top
 export JAX_PLATFORMS=cpu
-export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_force_host_platform_device_count=2"
+XLA_FLAGS=$("$python" -c "from tests import quick_xla; print(quick_xla.with_devices(2))")
+export XLA_FLAGS JAX_COMPILATION_CACHE_DIR=$work/xla
 export OMP_NUM_THREADS=1
 steps=${STEPS:-100} # enough that the first kill comes long before the end
 cd "$top"

@@ -19,6 +19,7 @@ from fftdiff_jax.restore.open_weights import load_weights
 from fftdiff_jax.training import checkpoints as checkpoints_module
 from fftdiff_jax.training.checkpoints import Checkpoints, SaveError
 from fftdiff_jax.training.state import create_state
+from tests import quick_xla
 from tests.commands import ROOT, environment
 
 CONFIG = Config(model=ModelConfig(widths=(8, 16), blocks=(1, 1)))
@@ -188,7 +189,7 @@ def test_a_run_moves_between_numbers_of_devices(tmp_path):
         result = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(PROGRAM), str(tmp_path)],
             cwd=ROOT,
-            env=environment(XLA_FLAGS=f"--xla_force_host_platform_device_count={count}"),
+            env=environment(XLA_FLAGS=quick_xla.with_devices(count)),
             capture_output=True,
             text=True,
             check=False,

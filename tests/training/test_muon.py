@@ -60,8 +60,9 @@ def test_only_the_kernels_inside_the_network_are_muons():
     optimizer = make_optimizer(config.training)
     gradients = jax.tree.map(lambda leaf: jnp.ones_like(leaf) / leaf.size, params)
     state = optimizer.init(params)
-    _, state = optimizer.update(gradients, state, params)
-    updates, _ = optimizer.update(gradients, state, params)
+    update = jax.jit(optimizer.update)
+    _, state = update(gradients, state, params)
+    updates, _ = update(gradients, state, params)
     network = updates["denoiser"]["unet"]
     inner = network["down_0_0"]["conv_in"]
     rate = float(rate_schedule(config.training)(1))

@@ -27,6 +27,7 @@ from fftdiff_jax.training.examples import Batch, drawn_examples, spread_times
 from fftdiff_jax.training.losses import perceptual_network
 from fftdiff_jax.training.state import create_state, update_ema
 from fftdiff_jax.training.step import AT_ONE, AXIS, batch_loss, make_train_step
+from tests import quick_xla
 from tests.commands import ROOT, environment
 
 MODEL = ModelConfig(widths=(8, 16), blocks=(1, 1))
@@ -318,21 +319,22 @@ def test_ema_warms_up_and_then_follows_its_decay():
 
 
 PROGRAM = """
-    import json, sys
+    import json
     import jax, numpy as np
-    from tests.training.test_step import BASE, crops
-    from fftdiff_jax.training.state import create_state
+    from tests.training.test_step import BASE, crops, host_state, step_of
+    from fftdiff_jax.training.cluster.processes import _whole_on
     from fftdiff_jax.training.examples import Batch
-    from fftdiff_jax.training.step import make_train_step
-    devices = jax.local_device_count()
-    state, step = create_state(BASE), make_train_step(BASE)
-    losses = []
-    for i in range(5):
-        batch = Batch(*(x.reshape(devices, -1, *x.shape[2:]) for x in crops(i, count=8)))
-        state, numbers = step(state, batch, None)
-        losses.append(float(numbers["loss"]))
-    total = [float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(state.params)]
-    print(json.dumps({"devices": devices, "losses": losses, "params": total}))
+    found = []
+    for count in (1, 2, 8):
+        state, losses = jax.device_put(host_state(BASE), _whole_on(jax.devices()[:count])), []
+        for i in range(5):
+            batch = Batch(*(x.reshape(count, -1, *x.shape[2:]) for x in crops(i, count=8)))
+            state, numbers = step_of(BASE)(state, batch, None)
+            losses.append(float(numbers["loss"]))
+        total = [float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(state.params)]
+        devices = len(numbers["loss"].devices())
+        found.append({"devices": devices, "losses": losses, "params": total})
+    print(json.dumps(found))
 """
 
 
@@ -341,18 +343,15 @@ def test_several_devices_do_what_one_does():
 
     Of 8 examples 2 are trained for draws too: on 2 devices one each, on 8 only two have one.
     """
-    found = []
-    for count in (1, 2, 8):
-        flags = f"--xla_force_host_platform_device_count={count}"
-        result = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(PROGRAM)],
-            cwd=ROOT,
-            env=environment(XLA_FLAGS=flags),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        found.append(json.loads(result.stdout.splitlines()[-1]))
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(PROGRAM)],
+        cwd=ROOT,
+        env=environment(XLA_FLAGS=quick_xla.with_devices(8)),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(result.stdout.splitlines()[-1])
     one, *others = found
     for several in others:
         np.testing.assert_allclose(several["losses"], one["losses"], rtol=1e-5)

@@ -20,6 +20,7 @@ from fftdiff_jax.commands.benchmarks.training import Training
 from fftdiff_jax.config import Config, DataConfig
 from fftdiff_jax.data import pipeline
 from fftdiff_jax.data.manifest import Manifest, read_manifest, write_manifest
+from fftdiff_jax.data.opened import FORMATS
 from fftdiff_jax.data.rain import render_rain
 from fftdiff_jax.method import representations, spectra
 from fftdiff_jax.training.examples import Batch
@@ -196,7 +197,7 @@ class _NumpyLoop:
             row = self._rows[self._rng.integers(len(self._rows))]
             photos = []
             for path in (row.clean, row.rainy):
-                with Image.open(str(path)) as image:
+                with Image.open(str(path), formats=FORMATS) as image:
                     photos.append(np.asarray(image.convert("RGB")) / 255.0)
             height, width = photos[0].shape[:2]
             top = self._rng.integers(height - self._size + 1)

@@ -254,7 +254,8 @@ def _given_scenes(
 def _names(pair: FoundPair, root: Path, scenes_csv: Path) -> list[str]:
     """What a pair may be called there: by its clean photo (or its picture), or by its rainy one."""
     folder = scenes_csv.parent
-    return [portable_path(path, folder) for path in (root / pair.scene, pair.rainy)]
+    names = [portable_path(path, folder) for path in (root / pair.scene, pair.rainy)]
+    return [*names, *(name.removeprefix("./") for name in names)]
 
 
 def _label(

@@ -93,7 +93,7 @@ def test_two_processes_train_what_one_does(pairs, tmp_path):
     # As recipes have it. With one constant, rounding grew to 1.4e-5: docs/reliability.md.
     flags.append("--config.representation.normalisation=condition_aware")
     for name, count, devices in (("one", 1, 4), ("two", 2, 2)):
-        ends = run(command(flags, tmp_path / name, tmp_path / "xla"), count=count, devices=devices)
+        ends = run(command(flags, tmp_path / name), count=count, devices=devices)
         assert [code for code, _ in ends] == [0] * count, ends[0][1]
     one, two = (
         np.array([row[1] for row in tiny.losses(tmp_path / name)], float) for name in ("one", "two")
@@ -107,7 +107,7 @@ def test_two_processes_train_what_one_does(pairs, tmp_path):
 def test_a_run_moves_between_numbers_of_processes(pairs, tmp_path):
     """1 x 1, then 2 x 2, then 1 x 4 devices; the same pairs in the same order, the same curve."""
     flags = tiny.flags(pairs, steps=5000, every=4, batch=8)
-    moved = command(flags, tmp_path / "moved", tmp_path / "xla")
+    moved = command(flags, tmp_path / "moved")
     for count, devices in ((1, 1), (2, 2), (1, 4)):
         before = newest(tmp_path / "moved")
         with started(moved, count=count, devices=devices) as processes:
@@ -117,7 +117,7 @@ def test_a_run_moves_between_numbers_of_processes(pairs, tmp_path):
             saids = [process.communicate(timeout=300)[0] for process in processes]
         assert [process.returncode for process in processes] == [75] * count, saids
     last = newest(tmp_path / "moved")
-    with started(command(flags, tmp_path / "still", tmp_path / "xla")) as (process,):
+    with started(command(flags, tmp_path / "still")) as (process,):
         wait_for_step(tmp_path / "still", last, process)
         process.terminate()
         process.communicate(timeout=300)

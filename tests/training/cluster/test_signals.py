@@ -115,12 +115,9 @@ def programs():
 
 @pytest.fixture(scope="module")
 def config(programs, pairs_csv, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("programs")
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-    yield Config(
-        data=DataConfig(str(pairs_csv), crop_size=32, cache_dir=str(folder / "cache")),
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return Config(
+        data=DataConfig(str(pairs_csv), crop_size=32, cache_dir=cache),
         model=ModelConfig(widths=(8, 16), blocks=(1, 1)),
         representation=RepresentationConfig(normalisation="constant"),
         training=TrainingConfig(
@@ -135,7 +132,6 @@ def config(programs, pairs_csv, tmp_path_factory):
             sample_every=4,
         ),
     )
-    jax.config.update("jax_compilation_cache_dir", before)
 
 
 def result(workdir):
