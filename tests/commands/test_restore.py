@@ -116,7 +116,7 @@ def test_one_photo_with_draws_and_spread(tmp_path, checkpoint, tiny_restorer):
     result = run(tmp_path, "restore", *command)
     assert result.returncode == 0, result.stderr
     spread = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
-    assert spread.shape[:2] == (40, 50)
+    assert spread.shape == (40 + maps.LEGEND, 50, 3)
     assert spread.max() > 0
     # Beside the map stands the best photo.
     found = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int)
@@ -176,7 +176,8 @@ def test_results_within_the_input_are_no_input(tmp_path, checkpoint):
 
 
 def plan_in_process(folder, pattern, output, **options):
-    from fftdiff_jax.restore.folders import plan
+    from fftdiff_jax.restore import maps
+from fftdiff_jax.restore.folders import plan
 
     return plan(str(folder / pattern), folder / output, **options)
 
@@ -313,7 +314,7 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
         ),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--realism=2"), "realism"),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
-        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--noise_scale=nan"), "finite"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--realism=nan"), "finite"),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", f"--seed={20 * '9'}"), "too large"),
         (("--checkpoint={ok}", f"--input={300 * 'x'}", "--output=out"), "name too long"),
         (("--checkpoint={ok}", "--input=a.png", f"--output={300 * 'x'}"), "name too long"),
