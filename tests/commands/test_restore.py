@@ -11,9 +11,9 @@ from PIL import Image
 from skimage import data
 
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.restore import maps
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.state import create_state
-from fftdiff_jax.restore import maps
 from tests.commands import environment, refusal, run
 
 
@@ -177,7 +177,7 @@ def test_results_within_the_input_are_no_input(tmp_path, checkpoint):
 
 
 def plan_in_process(folder, pattern, output, **options):
-        from fftdiff_jax.restore.folders import plan
+    from fftdiff_jax.restore.folders import plan
 
     return plan(str(folder / pattern), folder / output, **options)
 
