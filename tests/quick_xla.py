@@ -1,7 +1,8 @@
 """How programs are compiled in tests: cheaply, and once for all processes of a session.
 
-Compiling is most of what tests cost. Without optimisation it takes a fifth of the time and half of
-the memory, and small arrays are computed as soon. The main job of `.ci/run` compiles as users do.
+Compiling is most of what tests cost. Without optimisation it takes a fifth of the time, and what is
+compiled is three times as slow, which small arrays do not mind. The main job of `.ci/run` compiles
+as users do.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from PIL import Image
 from skimage import data
 
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.restore import maps
 from fftdiff_jax.training.checkpoints import Checkpoints
 from fftdiff_jax.training.state import create_state
 from tests.commands import environment, refusal, run
@@ -116,7 +117,7 @@ def test_one_photo_with_draws_and_spread(tmp_path, checkpoint, tiny_restorer):
     result = run(tmp_path, "restore", *command)
     assert result.returncode == 0, result.stderr
     spread = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
-    assert spread.shape[:2] == (40, 50)
+    assert spread.shape == (40 + maps.LEGEND, 50, 3)
     assert spread.max() > 0
     # Beside the map stands the best photo.
     found = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int)
@@ -313,7 +314,7 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
         ),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--realism=2"), "realism"),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", "--steps=0"), "steps"),
-        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--noise_scale=nan"), "finite"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=out", "--realism=nan"), "finite"),
         (("--checkpoint={ok}", "--input=a.png", "--output=out", f"--seed={20 * '9'}"), "too large"),
         (("--checkpoint={ok}", f"--input={300 * 'x'}", "--output=out"), "name too long"),
         (("--checkpoint={ok}", "--input=a.png", f"--output={300 * 'x'}"), "name too long"),

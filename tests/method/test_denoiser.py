@@ -68,7 +68,9 @@ def test_the_photo_is_what_the_state_decodes_to(name, photos):
     config = CONFIGS[name]
     found = predict(config, shaken_params(config), noisy, rainy, [0.3, 0.9])
     decoded = make_method(config).representation.decode(found.state, rainy)
-    np.testing.assert_allclose(decoded, found.photo, atol=1e-4)
+    # What a direct prediction makes of nearly pure noise is no photo: its numbers are millions.
+    scale = np.maximum(1, np.abs(found.photo).max())
+    np.testing.assert_allclose(decoded / scale, found.photo / scale, atol=1e-4)
 
 
 def test_a_fresh_network_says_that_the_rainy_photo_is_clean(photos):

@@ -160,7 +160,7 @@ def test_variants_are_the_draws_that_differ_most(rng, tiny_restorer):
     squares = np.square(draws[:, None] - draws[None]).mean(axis=(2, 3, 4))
     chosen = drawing.most_different(squares, 3)
     np.testing.assert_array_equal(found.draws, to_uint8(draws[chosen]))
-    assert tiny_restorer.variants(photo, draws=2, bits=16).draws.dtype == np.uint16
+    assert tiny_restorer.variants(photo.astype(np.uint16), draws=2).draws.dtype == np.uint16
     with pytest.raises(UserError, match="at least 2"):
         tiny_restorer.variants(photo, draws=1)
 

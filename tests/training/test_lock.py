@@ -134,7 +134,7 @@ def config_of(folder: Path) -> Config:
         data=DataConfig(
             str(tiny.write_pairs(folder / "pairs")), crop_size=32, cache_dir=str(folder / "cache")
         ),
-        model=ModelConfig(widths=(8,), blocks=(1,), self_conditioning=False),
+        model=ModelConfig(widths=(8,), blocks=(1,)),
         representation=RepresentationConfig(normalisation="constant"),
         training=TrainingConfig(steps=4, batch_size=2, log_every=1, checkpoint_every=2),
     )
