@@ -52,8 +52,8 @@ _REALISM = shared.define_realism()
 _UNCERTAINTY = flags.DEFINE_bool(
     "uncertainty",
     False,
-    "also write NAME.uncertainty.png: where draws differ (8, if no other number is asked for), from "
-    "dark blue to yellow over the photo in grey, with a legend in grey levels",
+    "also write NAME.uncertainty.png: where draws (8, if no other number is asked for) differ: "
+    "from dark blue to yellow over the photo in grey, with a legend in grey levels",
 )
 _SKIP_EXISTING = flags.DEFINE_bool(
     "skip_existing", False, "leave photos alone that are in --output already"
