@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import NamedTuple, Protocol
 
@@ -33,12 +34,12 @@ class Latent(NamedTuple):
     """Standard normal numbers that decide which of the possible photos a sample is."""
 
     numbers: Float[Array, "b n"]  # what a whole photo shares, such as how much of it is rain
-    # What is local: one picture for each of `CELLS`, constant over squares of so many pixels.
+    # What is local: one picture for each of `CELLS`, smooth over so many pixels.
     pixels: Float[Array, "b h w 3"]
 
 
 LATENT_NUMBERS = 32
-CELLS = (4, 16, 64)
+CELLS = (8, 32, 128)
 _WHOLE_PHOTO = 2**32 - 1  # the last number that no pixel's place has
 
 
@@ -83,7 +84,7 @@ def placed_latent(
         numbers = jax.random.normal(jax.random.fold_in(draw_key, _WHOLE_PHOTO), (LATENT_NUMBERS,))
         rows, columns = _places(origin, size)
         pictures = [
-            _noise_at(jax.random.fold_in(draw_key, i), rows // cell, columns // cell, 1)
+            _smooth_noise_at(jax.random.fold_in(draw_key, i), rows, columns, cell)
             for i, cell in enumerate(CELLS)
         ]
         return Latent(numbers, jnp.concatenate(pictures, axis=-1))
@@ -109,6 +110,26 @@ def _places(
         start + jnp.arange(side, dtype=jnp.uint32) for start, side in zip(starts, size, strict=True)
     )
     return rows, columns
+
+
+def _smooth_noise_at(
+    key: PRNGKeyArray, rows: Int[Array, " h"], columns: Int[Array, " w"], cell: int
+) -> Float[Array, "h w 1"]:
+    """Standard noise between whose corners, `cell` pixels apart, it is interpolated.
+
+    Bilinear, over the root of the weights' squares, so that its variance is 1 everywhere: noise
+    with edges would show as a grid in what is made of it.
+    """
+    total = jnp.zeros((len(rows), len(columns), 1))
+    squares = jnp.zeros_like(total)
+    places = [(side // cell, (side % cell) / cell) for side in (rows, columns)]
+    for down, right in itertools.product((0, 1), repeat=2):
+        (row, y), (column, x) = places
+        weight_y, weight_x = (1 - w if step == 0 else w for w, step in ((y, down), (x, right)))
+        weight = (weight_y[:, None] * weight_x[None, :])[..., None]
+        total += weight * _noise_at(key, row + down, column + right, 1)
+        squares += jnp.square(weight)
+    return total / jnp.sqrt(squares)
 
 
 def _noise_at(
