@@ -7,9 +7,10 @@ these layouts, and reads 16 bits as 8.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import struct
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped
@@ -32,7 +33,8 @@ _REDUCED, _MASK = 1, 4  # bits of tag 254
 _TYPES = {8: "u1", 16: "u2", 32: "u4"}
 
 
-class Page(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Page:
     """One picture of a TIFF file.
 
     Attributes:
@@ -109,7 +111,7 @@ def find_page(file: BinaryIO) -> Page:
     page = whole[0]
     require_pixels(*page.size)
     described = exif.directories(read, places[page.number], order, big)
-    return page._replace(directories=described, smaller=len(pages) - 1)
+    return dataclasses.replace(page, directories=described, smaller=len(pages) - 1)
 
 
 def read_samples(file: BinaryIO, page: Page) -> Shaped[np.ndarray, "h w c"]:

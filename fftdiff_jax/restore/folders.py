@@ -78,7 +78,7 @@ def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) 
 
 def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     root, found = find_photos(pattern)
-    refusals = dict(found)
+    refusals = {one.path: one.refusal for one in found}
     below = _within(list(refusals), root, output)
     if below and not keep:
         raise UserError(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from fftdiff_jax.data.formats import PHOTO_SUFFIXES, kind_of, other_picture
 from fftdiff_jax.errors import UserError
 
 
-class Found(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Found:
     """A file, and why it is not restored; nothing where it is."""
 
     path: Path

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, overload
 
 import numpy as np
 from jaxtyping import Float, PyTree, Shaped, UInt8, UInt16
@@ -33,7 +33,8 @@ Photo = Pixels | Image.Image
 _KINDS = "of uint8 or uint16 (h, w, 3), or of floats in [0, 1],"
 
 
-class Variants(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Variants:
     """What several draws of one photo show."""
 
     best: Pixels
