@@ -94,8 +94,8 @@ class Page:
           line says why, a box says it too, and what an earlier photo left is cleared.
         """
         try:
-            steps = self._number("steps", steps, self._most_steps)
-            draws = self._number("draws", draws, self._most_draws)
+            steps = self._number("steps", steps, 1, self._most_steps)
+            draws = self._number("draws", draws, 0, self._most_draws)
             return self._restore(path, steps, draws)
         except UserError as error:
             line = str(error)
@@ -108,12 +108,12 @@ class Page:
         gr.Warning(line)
         return None, None, None, f"not restored: {line}", _file_button(None)
 
-    def _number(self, name: str, value: Any, most: int) -> int:
+    def _number(self, name: str, value: Any, least: int, most: int) -> int:
         """What a slider says, or who asks without a browser."""
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
             raise UserError(f"{name} is no whole number")
-        if not 1 <= value <= most:
-            raise UserError(f"{name} is {value:g}; this page takes 1 to {most}")
+        if not least <= value <= most:
+            raise UserError(f"{name} is {value:g}; this page takes {least} to {most}")
         return int(value)
 
     def _restore(self, path: str | None, steps: int, draws: int) -> tuple[Any, ...]:
