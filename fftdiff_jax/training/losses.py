@@ -22,6 +22,9 @@ L1_ROUNDING = 1e-4
 # Weights of what draws are scored on: the photo, then the bands of its pyramid, finest first.
 PHOTO_WEIGHT = 1.0
 BAND_WEIGHTS = (1.0, 2.0, 2.0, 1.0, 1.0)
+# Of their spectrum: one pattern of random strength, such as a grid, spreads all pixels as it should
+# and one frequency far too much.
+SPECTRUM_WEIGHT = 1.0
 DRAW_PERCEPTUAL = (
     0.5  # of the weight of LPIPS in the first estimate's loss: for each of two samples
 )
@@ -70,8 +73,9 @@ def draw_loss(
 ) -> Float[Array, " b"]:
     """How far two samples are from being spread as the truth is: a scoring rule, least if they are.
 
-    The energy score of the photo and of each band of its Laplacian pyramid, so that every band is
-    spread for itself, plus a little LPIPS of each sample.
+    The energy score of the photo, of each band of its Laplacian pyramid and of each number of its
+    spectrum, so that every band and frequency is spread for itself, plus a little LPIPS of each
+    sample.
 
     Args:
       config: the weights of the terms.
@@ -83,6 +87,7 @@ def draw_loss(
     bands = zip(*(pyramid(x) for x in (one, other, clean)), strict=True)
     for weight, band in zip(BAND_WEIGHTS, bands, strict=False):
         loss += weight * fair_score(*band)
+    loss += SPECTRUM_WEIGHT * fair_score(*map(spectra.to_spectrum, (one, other, clean)))
     if perceptual is not None:
         distances = (lpips.perceptual_distance(perceptual, x, clean) for x in (one, other))
         loss += DRAW_PERCEPTUAL * config.perceptual_weight * sum(distances)
