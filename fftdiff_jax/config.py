@@ -55,7 +55,12 @@ class DataConfig:
     cache_gigabytes: Annotated[float, Range(0, 1_000_000)] = 4.0
     crop_size: Annotated[int, Range(8, 4096)] = 64  # side of the square training crops, in pixels
     augment: bool = True  # flips and transposes, of both photos of a pair alike
+    # crops are of photos enlarged or shrunk by up to this factor, both of a pair alike
+    rescale: Annotated[float, Range(1, 4)] = 1.0
+    retoned: Share = 0.0  # share of crops whose exposure and colours change, both of a pair alike
     rendered_rain: Share = 0.0  # share of the pairs' examples whose rain is rendered instead
+    rain_on_rain: Share = 0.0  # share of rainy photos that rain is rendered on as well
+    dry: Share = 0.0  # share of examples without rain, which are to stay as they are
     # how often a pair takes part for once that a photo without rain does
     pair_repeats: Annotated[int, Range(1, 1000)] = 1
     toned_rain: Share = 0.0  # share of rendered rain that changes the photo's tone as well

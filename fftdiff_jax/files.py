@@ -67,6 +67,36 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     return text.getvalue()
 
 
+def read_csv(path: str | os.PathLike[str]) -> list[tuple[int, list[str]]]:
+    """The rows of a CSV that may come from elsewhere, each with the line of the file it ends in.
+
+    Rows without any text are left out.
+
+    Raises:
+      FileNotFoundError: there is none.
+      UserError: it is no plain file, cannot be read, is no text in UTF-8, or no CSV.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():  # a device would never end
+        raise UserError(f"{path}: is no plain file")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not a CSV in UTF-8; save it as text") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    if "\0" in text:
+        raise UserError(f"{path}: is not a CSV but a binary file")
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        rows = [(reader.line_num, fields) for fields in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}, row {reader.line_num}: is not valid CSV ({error})") from error
+    return [(number, fields) for number, fields in rows if any(f.strip() for f in fields)]
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """What a JSON file holds that may come from elsewhere.
 

@@ -1,4 +1,4 @@
-"""What files say of their pictures: read from JPEG, PNG, JPEG 2000 and others, and put into them.
+"""What files say of their pictures: read from JPEG, PNG and others, and put into them.
 
 The blocks that carry it are copied as they are, by what the formats say of them: what describes a
 picture, and never what says how it is stored.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from PIL import Image
 
-from fftdiff_jax.data import exif
+from fftdiff_jax.data import boxes, exif, extensions, resources
 from fftdiff_jax.data.photo import Description
 
 Block = tuple[bytes, bytes]
@@ -22,6 +22,8 @@ Block = tuple[bytes, bytes]
 _EXIF_MARK, _XMP_MARK = b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _PHOTOSHOP_MARK = b"Photoshop 3.0\0"
 _SEGMENT = 65533  # most bytes of one
+_MOST_HEAD = 2**16  # of a PNM
+_MOST_TEXT = 2**24  # of what is compressed in a PNG
 # APP0 and APP14 say how the pixels are stored; profiles (APP2 with this mark) are Pillow's part.
 _OF_STORAGE = (0xE0, 0xEE)
 _PROFILE_MARK, _PICTURES_MARK = b"ICC_PROFILE\0", b"MPF\0"
@@ -33,8 +35,9 @@ _CHUNKS = {
 }
 _RAW_EXIF = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
 _PNG_XMP = b"XML:com.adobe.xmp\0"
-_BOXES = (b"xml ", b"uuid", b"uinf")
-_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>\s*))[2-8]")
+_PNM_NUMBER = rb"(?:\s+(?:#[^\n\r]*[\n\r]\s*)*\d+)"
+_PNM_HEAD = re.compile(rb"P(?:[14]%b{2}|[2356]%b{3})" % (_PNM_NUMBER, _PNM_NUMBER))
+_XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>\s*))([2-8])")
 
 
 def describe(image: Image.Image, file: BinaryIO, size: tuple[int, int]) -> Description:
@@ -45,11 +48,13 @@ def describe(image: Image.Image, file: BinaryIO, size: tuple[int, int]) -> Descr
     info = image.info
     block = _bytes(info.get("exif"))
     xmp = _bytes(info.get("xmp") or info.get("XML:com.adobe.xmp"))
+    iptc, icc, comment = None, info.get("icc_profile"), _bytes(info.get("comment"))
     blocks: tuple[Block, ...] = ()
     if image.format in ("JPEG", "MPO"):
         segments = list(_segments(file))
         block = b"".join(_after(body, _EXIF_MARK) for mark, body in segments if mark == 0xE1)
         blocks = tuple(_kept_segments(segments))
+        iptc = resources.iptc(_of_photoshop(segments))
     elif image.format == "PNG":
         chunks = list(_chunks(file))
         block = block or _raw_exif(chunks)
@@ -59,17 +64,63 @@ def describe(image: Image.Image, file: BinaryIO, size: tuple[int, int]) -> Descr
         decoder = getattr(image, "_decoder", None)
         block = decoder.get_info()[4] if decoder is not None else block
     elif image.format == "JPEG2000":
-        blocks = tuple(box for box in _boxes(file) if box[0] in _BOXES)
+        blocks = tuple(boxes.described(file))
+        icc = next((body[3:] for name, body in blocks if name == b"colr" and body[0] != 1), None)
+    elif image.format == "GIF":
+        file.seek(0)
+        kept, xmp, icc = extensions.described(file.read())
+        blocks = tuple(kept)
+    elif image.format == "PPM":
+        comment = _pnm_comment(file)
+    elif image.format in ("BMP", "DIB"):
+        icc = _bmp_profile(file)
     block = block.removeprefix(_EXIF_MARK) if block else None
     return Description(
         exif.upright(block, size) if block else None,
         xmp_upright(xmp) if xmp else None,
-        None,
-        info.get("icc_profile") or None,
-        _bytes(info.get("comment")),
+        iptc,
+        icc or None,
+        comment,
         _resolution(info),
         blocks,
     )
+
+
+def of_one_format(said: Description, file_format: str) -> list[str]:
+    """Names of the blocks that go to no other format: all but comments, captions, XMP, resolution.
+
+    Captions (IPTC) lie among Photoshop's resources, and are told by themselves.
+    """
+    names, photoshop = [], b""
+    for name, body in said.blocks:
+        if file_format == "TIFF" or (name == b"\xed" and body.startswith(_PHOTOSHOP_MARK)):
+            photoshop += body.removeprefix(_PHOTOSHOP_MARK)
+        elif file_format in ("JPEG", "MPO"):
+            if name != b"\xfe":
+                names.append(f"APP{name[0] - 0xE0}")
+        elif name not in (b"pHYs", b"colr") and not body.startswith(_PNG_XMP):
+            names.append(name.decode("latin-1").strip())
+    if resources.besides_iptc(photoshop):
+        names.append("resources of Photoshop")
+    return list(dict.fromkeys(names))
+
+
+def orientation(info: dict[Any, Any]) -> int:
+    """1 to 8, by EXIF or else by XMP; `info` is what Pillow says of a file."""
+    block, raw = _bytes(info.get("exif")), info.get("Raw profile type exif")
+    if not block and isinstance(raw, str):
+        block = _of_hex(raw.encode("utf-8", "replace"))
+    found = exif.orientation(block.removeprefix(_EXIF_MARK), otherwise=0) if block else 0
+    xmp = _bytes(info.get("xmp") or info.get("XML:com.adobe.xmp"))
+    if not found and xmp and (match := _XMP_ORIENTATION.search(xmp)):
+        found = int(match[2])
+    return found or 1
+
+
+def holds_bomb(file: BinaryIO) -> bool:
+    """Whether the EXIF of a JPEG would fill the memory of a library that reads all of it."""
+    block = b"".join(_after(body, _EXIF_MARK) for mark, body in _segments(file) if mark == 0xE1)
+    return exif.is_bomb(block)
 
 
 def xmp_upright(xmp: bytes) -> bytes:
@@ -93,8 +144,7 @@ def into_jpeg(encoded: bytes, said: Description, own: bool) -> Iterator[bytes]:
     if not own and said.comment:
         segments.append((b"\xfe", said.comment[:_SEGMENT]))
     if not own and said.iptc and len(said.iptc) < _SEGMENT - 40:
-        resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(said.iptc)) + said.iptc
-        segments.append((b"\xed", _PHOTOSHOP_MARK + resource + b"\0" * (len(said.iptc) % 2)))
+        segments.append((b"\xed", _PHOTOSHOP_MARK + resources.of_iptc(said.iptc)))
     for mark, body in segments:
         yield _segment(mark[0], body)
     yield encoded[start:]
@@ -114,14 +164,6 @@ def into_png(encoded: bytes, said: Description, own: bool) -> Iterator[bytes]:
     if said.exif:
         yield chunk(b"eXIf", said.exif)
     yield encoded[end:]
-
-
-def into_jpeg2000(encoded: bytes, said: Description) -> Iterator[bytes]:
-    """A JPEG 2000 with the boxes of another one; a bare codestream has none."""
-    yield encoded
-    if encoded[4:8] == b"jP  ":
-        for name, body in said.blocks:
-            yield struct.pack(">I", 8 + len(body)) + name + body
 
 
 def chunk(name: bytes, body: bytes) -> bytes:
@@ -163,8 +205,17 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         yield mark, file.read(length - 2)
 
 
-def _kept_segments(segments: Iterable[tuple[int, bytes]]) -> Iterator[Block]:
-    marks = (_EXIF_MARK, _XMP_MARK, _PROFILE_MARK, _PICTURES_MARK)
+def _of_photoshop(segments: Iterable[tuple[int, bytes]]) -> bytes:
+    """Photoshop's resources, which may fill several segments."""
+    return b"".join(_after(body, _PHOTOSHOP_MARK) for mark, body in segments if mark == 0xED)
+
+
+def _kept_segments(segments: Sequence[tuple[int, bytes]]) -> Iterator[Block]:
+    marks = (_EXIF_MARK, _XMP_MARK, _PROFILE_MARK, _PICTURES_MARK, _PHOTOSHOP_MARK)
+    kept = resources.without_thumbnail(_of_photoshop(segments))
+    step = _SEGMENT - len(_PHOTOSHOP_MARK)
+    for at in range(0, len(kept), step):
+        yield b"\xed", _PHOTOSHOP_MARK + kept[at : at + step]
     for mark, body in segments:
         described = 0xE0 <= mark <= 0xEF or mark == 0xFE
         if described and mark not in _OF_STORAGE and not body.startswith(marks):
@@ -191,7 +242,19 @@ def _kept_chunks(chunks: Iterable[Block]) -> Iterator[Block]:
     for name, body in chunks:
         harmless = name[:1].islower() and name[3:].islower() and name != b"eXIf"
         if (harmless or name in _CHUNKS) and not body.startswith(_RAW_EXIF):
-            yield name, xmp_upright(body) if body.startswith(_PNG_XMP) else body
+            yield name, _xmp_chunk_upright(body) if body.startswith(_PNG_XMP) else body
+
+
+def _xmp_chunk_upright(body: bytes) -> bytes:
+    mark, rest = len(_PNG_XMP), body[len(_PNG_XMP) :]
+    if rest[:1] != b"\1":
+        return xmp_upright(body)
+    head = rest[:2] + b"".join(part + b"\0" for part in rest[2:].split(b"\0", 2)[:2])
+    try:
+        text = zlib.decompressobj().decompress(rest[len(head) :], _MOST_TEXT)
+    except zlib.error:
+        return body
+    return body[:mark] + head + zlib.compress(xmp_upright(text))
 
 
 def _raw_exif(chunks: Iterable[Block]) -> bytes | None:
@@ -201,10 +264,18 @@ def _raw_exif(chunks: Iterable[Block]) -> bytes | None:
             try:
                 text = body.partition(b"\0")[2]
                 text = zlib.decompressobj().decompress(text[1:], 2**20) if name == b"zTXt" else text
-                return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
-            except (ValueError, zlib.error):
+            except zlib.error:
                 return None
+            return _of_hex(text)
     return None
+
+
+def _of_hex(text: bytes) -> bytes | None:
+    """The bytes of a raw profile: a name, their number, then they in hexadecimal."""
+    try:
+        return bytes.fromhex(b"".join(text.split()[2:]).decode("ascii"))
+    except ValueError:
+        return None
 
 
 def _new_chunks(said: Description) -> Iterator[Block]:
@@ -217,13 +288,23 @@ def _new_chunks(said: Description) -> Iterator[Block]:
         yield b"iTXt", b"Comment\0\0\0\0\0" + said.comment
 
 
-def _boxes(file: BinaryIO) -> Iterator[Block]:
+def _pnm_comment(file: BinaryIO) -> bytes | None:
     file.seek(0)
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        if length < 8:  # up to the end, or of 8 bytes: the pixels
-            return
-        if name in _BOXES:
-            yield name, file.read(length - 8)
-        else:
-            file.seek(length - 8, 1)
+    head = _PNM_HEAD.match(file.read(_MOST_HEAD))
+    lines = re.findall(rb"#[ \t]?([^\n\r]*)", head[0]) if head else []
+    return b"\n".join(lines) or None
+
+
+def _bmp_profile(file: BinaryIO) -> bytes | None:
+    """The profile in a bitmap with the fifth of Windows' heads."""
+    file.seek(0)
+    head = file.read(14 + 124)
+    start = 14 if head[:2] == b"BM" else 0
+    if len(head) < start + 124 or struct.unpack_from("<I", head, start)[0] < 124:
+        return None
+    kind, place, length = (
+        head[start + 56 : start + 60],
+        *struct.unpack_from("<II", head, start + 112),
+    )
+    file.seek(start + place)
+    return file.read(length) if kind == b"DEBM" else None

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from fftdiff_jax.data import blocks, exif, tiff
+from fftdiff_jax.data import behind, blocks, tiff
 from fftdiff_jax.data.colour import photo_of_inks
 from fftdiff_jax.data.opened import Opened, UnusableError
 from fftdiff_jax.data.photo import Photo, as_depth, turned
@@ -32,8 +32,7 @@ _PNM_HEAD = re.compile(
     + 2 * rb"(?:\s+(?:#[^\n\r]*[\n\r]\s*)*)(\d+)"
     + rb"\s"
 )
-# Marks in XMP of what lies behind a JPEG's picture.
-_BEHIND = {b"MotionPhoto": "the film", b"MicroVideo": "the film", b"hdrgm:": "the map of its glow"}
+_MOST_TEXT = 16  # bytes a number of a PNM in text
 _AVIF_HEAD, _JPEG2000_SIZES = b"av1C", b"\xff\x51"
 
 
@@ -62,7 +61,7 @@ def decode(opened: Opened) -> Photo:
             photo = dataclasses.replace(_from_pillow(image), notes=tuple(page.notes))
         return photo
     deep = _deep_pixels(opened)
-    return deep or _from_pillow(opened.image())
+    return deep or _from_pillow(_with_whole_key(opened.image(), opened.head(26)))
 
 
 def decode_with_description(opened: Opened) -> Photo:
@@ -83,11 +82,14 @@ def decode_with_description(opened: Opened) -> Photo:
         photo = decode(opened)
         turned_size = photo.pixels.shape[1], photo.pixels.shape[0]
         if opened.kind == "TIFF":
-            said = tiff.describe(find_page(opened.file), turned_size)
+            page = find_page(opened.file)
+            said, more = tiff.describe(page, turned_size), tiff.left_out(page)
         else:
-            said = blocks.describe(opened.decoded(), opened.file, turned_size)
+            image = opened.decoded()
+            said = blocks.describe(image, opened.file, turned_size)
+            more = behind.notes(opened.file, photo.file_format, said, image.info, further > 0)
     notes = [*photo.notes, *([f"{further} further pictures in the file"] if further > 0 else [])]
-    notes += [what for mark, what in _BEHIND.items() if said.xmp and mark in said.xmp]
+    notes += more
     head = opened.head(2**16)
     depth = _depth_of(photo.file_format, head)
     if depth > photo.bits:
@@ -99,6 +101,14 @@ def decode_with_description(opened: Opened) -> Photo:
         notes=tuple(dict.fromkeys(notes)),
         warnings=tuple(dict.fromkeys(" ".join(str(w.message).split()) for w in heard)),
     )
+
+
+def _with_whole_key(image: Image.Image, head: bytes) -> Image.Image:
+    """A PNG of 2 or 4 bits of grey, its transparent level as Pillow's pixels of 8 bits have it."""
+    key = image.info.get("transparency")
+    if image.format == "PNG" and head[25] == 0 and head[24] in (2, 4) and isinstance(key, int):
+        image.info["transparency"] = key * 255 // (2 ** head[24] - 1)
+    return image
 
 
 def _from_pillow(image: Image.Image) -> Photo:
@@ -136,16 +146,12 @@ def _from_pillow(image: Image.Image) -> Photo:
 def _orientation(image: Image.Image) -> int:
     if image.format == "TIFF":  # Pillow turns it by itself
         return 1
-    try:
-        value = image.getexif().get(exif.ORIENTATION, 1)
-        return value if value in range(1, 9) else 1
-    except Exception:  # a broken EXIF block must not cost the photo
-        return 1
+    return blocks.orientation(image.info)
 
 
 def _deep_pixels(opened: Opened) -> Photo | None:
     """A PNG or PNM of over 8 bits a channel that Pillow reads as one of 8; None for all others."""
-    head = opened.head(1024)
+    head = opened.head(2**16)
     if opened.kind == "PNG" and head[24:25] == b"\x10" and head[25] in _DEEP_PNG:
         return _deep_png(opened, head[25])
     match = _PNM_HEAD.match(head)
@@ -189,7 +195,7 @@ def _deep_pnm(opened: Opened, head: re.Match[bytes]) -> Photo:
     if kind in (5, 6):
         values = np.frombuffer(opened.file.read(2 * count), ">u2")
     else:
-        words = opened.file.read(8 * count).split()
+        words = re.sub(rb"#[^\n\r]*", b"", opened.file.read(_MOST_TEXT * count)).split()
         values = np.array([int(word) for word in words[:count]], np.uint32)
     if len(values) < count:
         raise EOFError("its end is missing")

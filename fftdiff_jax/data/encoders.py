@@ -18,10 +18,11 @@ import tifffile
 from jaxtyping import Shaped
 from PIL import Image
 
-from fftdiff_jax.data import blocks, exif, tiff
-from fftdiff_jax.data.photo import Description, Photo, in_strips
+from fftdiff_jax.data import blocks, boxes, exif, extensions, tiff
+from fftdiff_jax.data.photo import Description, Photo, Stored, in_strips
 
 QUALITY = 95
+_MOST_COMMENT = 65000  # bytes, of a JPEG 2000
 STRIP_ROWS = 256  # of a PNG: held at a time in the file's own form
 _TIFF_STRIP_ROWS = 64
 
@@ -80,9 +81,10 @@ def heif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes
 def jpeg2000(samples: Samples, alpha: Opacity, like: Photo, own: bool, bare: bool) -> list[bytes]:
     """A JPEG 2000 without loss; `bare`: the codestream alone."""
     image = _image(samples, alpha)
-    encoded = _pillow(image, "JPEG2000", no_jp2=bare, mct=int(samples.ndim == 3))
-    said = like.description if own else Description()
-    return list(blocks.into_jpeg2000(encoded, said))
+    said = like.description
+    comment = (said.comment or b"")[:_MOST_COMMENT] or None
+    encoded = _pillow(image, "JPEG2000", no_jp2=bare, mct=int(samples.ndim == 3), comment=comment)
+    return list(boxes.into(encoded, said, own))
 
 
 def gif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]:
@@ -97,14 +99,17 @@ def gif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]
         image = Image.fromarray(indices)
         image.putpalette(palette + [0] * (768 - len(palette)))
         options["transparency"] = 255
-    return [_pillow(image, "GIF", optimize=False, **options)]
+    encoded = _pillow(image, "GIF", optimize=False, **options)
+    return extensions.into(encoded, like.description, own)
 
 
 def pnm(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]:
     """A portable grey or pixel map."""
     height, width = samples.shape[:2]
     kind, white = (5 if samples.ndim == 2 else 6), np.iinfo(samples.dtype).max
-    head = f"P{kind}\n{width} {height}\n{white}\n".encode()
+    lines = (like.description.comment or b"").splitlines()
+    comment = b"".join(b"# " + line + b"\n" for line in lines)
+    head = b"P%d\n%b%d %d\n%d\n" % (kind, comment, width, height, white)
     return [head, samples.astype(samples.dtype.newbyteorder(">")).tobytes()]
 
 
@@ -133,14 +138,17 @@ def tif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]
     for tag, body in ((tiff.XMP, said.xmp), (tiff.IPTC, said.iptc)):
         if body:
             tags[tag] = exif.Entry(1 if tag == tiff.XMP else 7, len(body), body)
+    if own:
+        for name, body in said.blocks:
+            tags[int(name)] = exif.Entry(7, len(body), body)
     inner = {tag: directory for tag, directory in found.items() if tag}
     # tifffile refuses to write these tags: their neighbours, free in between, keep the places.
     tags |= {tag - 1: exif.Entry(4, 1, b"\0\0\0\0") for tag in inner}
     channels = [samples[..., None] if samples.ndim == 2 else samples]
-    if like.stored is not None and own:
-        channels = [_as_stored(channels[0], like)]
     if alpha is not None:
-        channels.append(alpha[..., None].astype(channels[0].dtype))
+        channels.append(alpha[..., None])
+    if like.stored is not None and own:
+        channels = _as_stored(channels, like.stored)
     pixels = np.concatenate(channels, axis=-1) if len(channels) > 1 else channels[0]
     colours = {1: "minisblack", 3: "rgb", 4: "separated"}[channels[0].shape[-1]]
     file = io.BytesIO()
@@ -159,9 +167,19 @@ def tif(samples: Samples, alpha: Opacity, like: Photo, own: bool) -> list[bytes]
         resolutionunit=None if said.resolution is None else "INCH",
         metadata=None,
         software=False,
-        extratags=[(tag, kind, count, data, True) for tag, (kind, count, data) in tags.items()],
+        extratags=[
+            (tag, entry.kind, entry.length, _for_tifffile(entry, order), True)
+            for tag, entry in tags.items()
+        ],
     )
     return [_with_directories(file.getvalue(), order, inner)]
+
+
+def _for_tifffile(entry: exif.Entry, order: exif.Order) -> bytes | tuple[int, ...]:
+    """The values of a tag; of fractions in bytes tifffile would count twice as many."""
+    if entry.kind not in (5, 10):
+        return entry.data
+    return struct.unpack(f"{order}{2 * entry.length}{'I' if entry.kind == 5 else 'i'}", entry.data)
 
 
 def _with_directories(encoded: bytes, order: exif.Order, inner: dict[int, exif.Directory]) -> bytes:
@@ -177,17 +195,23 @@ def _with_directories(encoded: bytes, order: exif.Order, inner: dict[int, exif.D
     return bytes(changed)
 
 
-def _as_stored(samples: np.ndarray, like: Photo) -> np.ndarray:
-    """Samples in the range of numbers that the photo's file had."""
-    stored = like.stored
-    assert stored is not None
-    top, span = int(np.iinfo(samples.dtype).max), stored.white - stored.black
+def _as_stored(channels: Sequence[np.ndarray], stored: Stored) -> list[np.ndarray]:
+    """Samples in the range of numbers that the photo's file had.
+
+    As they are where nothing in the file would tell that range from another one.
+    """
+    top, span = int(np.iinfo(channels[0].dtype).max), stored.white - stored.black
 
     def scaled(some: np.ndarray) -> np.ndarray:
         values = (some.astype(np.int64) * span + top // 2) // top + stored.black
         return values.astype(stored.dtype)  # modulo its range, where the file's numbers were so
 
-    return in_strips(scaled, samples)
+    found = [in_strips(scaled, samples) for samples in channels]
+    for samples in found:
+        size, signed = samples.dtype.itemsize, samples.dtype.kind == "i"
+        if tiff.range_of(samples.view(f"u{size}"), 8 * size, signed) != stored:
+            return list(channels)
+    return found
 
 
 def _pillow(image: Image.Image, file_format: str, **options: Any) -> bytes:

@@ -7,6 +7,7 @@ of camera makers, entries that nobody knows. What is broken in a block is passed
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
@@ -19,13 +20,17 @@ SIZES = {
 }
 _WHOLE = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _MOST_ENTRIES = 4096  # of a directory; broken ones claim more
+_MOST_VALUE, _MOST_BYTES = 2**26, 2**28  # of one tag, and of all tags of a file
 
 Order = Literal["<", ">"]
 Read = Callable[[int, int], bytes]  # (offset, count) -> as many bytes as there are
 
 
 class Entry(NamedTuple):
-    """One tag: the TIFF type, how many values, and these as they lie in the file."""
+    """One tag: the TIFF type, how many values, and these as they lie in the file.
+
+    One that is too large to be read has no values.
+    """
 
     kind: int
     length: int
@@ -60,6 +65,24 @@ def byte_order(head: bytes) -> tuple[Order, bool, int] | None:
     return (order, False, struct.unpack_from(f"{order}I", head, 4)[0]) if version == 42 else None
 
 
+def bounded(read: Read, size: int) -> Read:
+    """`read` of a file of `size` bytes, which gives no more bytes than directories of it may have.
+
+    Thousands of entries may each name the whole file as their value.
+    """
+    left = min(2 * size + 2**20, _MOST_BYTES)
+
+    def some(offset: int, count: int) -> bytes:
+        nonlocal left
+        if offset >= size:
+            return b""
+        found = read(offset, min(count, size - offset, max(left, 0)))
+        left -= len(found)
+        return found
+
+    return some
+
+
 def read_directory(
     read: Read, offset: int, order: Order, big: bool = False
 ) -> tuple[Directory, int, dict[int, int]]:
@@ -79,8 +102,13 @@ def read_directory(
         place = offset + head + at
         if size > inline:
             (place,) = struct.unpack_from(f"{order}{'Q' if big else 'I'}", body, at)
-        data = body[at : at + size] if size <= inline else read(place, size)
-        if size and len(data) == size:
+        if size <= inline:
+            data = body[at : at + size]
+        else:
+            data = read(place, size if size <= _MOST_VALUE else 1)
+        if size > _MOST_VALUE and data:
+            directory[tag] = Entry(kind, 0, b"")
+        elif size and len(data) == size:
             directory[tag], places[tag] = Entry(kind, number, data), place
     rest = body[count * entry :]
     following = (
@@ -89,12 +117,30 @@ def read_directory(
     return directory, following, places
 
 
-def orientation(block: bytes) -> int:
-    """1 to 8, as an EXIF block says; 1 where it says nothing that makes sense."""
-    order, found = of_block(block)
-    entry = found[0].get(ORIENTATION)
-    value = next(iter(entry.numbers(order)), 1) if entry else 1
+def orientation(block: bytes, otherwise: int = 1) -> int:
+    """1 to 8, as an EXIF block says, or `otherwise`; 1 where what it says makes no sense."""
+    start = byte_order(block)
+    entry = _first_directory(block)[0].get(ORIENTATION)
+    if start is None or entry is None:
+        return otherwise
+    value = next(iter(entry.numbers(start[0])), 1)
     return value if value in range(1, 9) else 1
+
+
+def is_bomb(block: bytes) -> bool:
+    """Whether a reader that takes all values of a block would take far more bytes than it has."""
+    start = byte_order(block)
+    if start is None or start[1]:
+        return False
+    order, _, offset = start
+    body = block[offset + 2 :]
+    entries = struct.iter_unpack(f"{order}HHII", body[: len(body) // 12 * 12])
+    (count,) = struct.unpack(f"{order}H", block[offset : offset + 2].ljust(2, b"\0"))
+    sizes = (
+        min(SIZES.get(kind, 0) * number, len(block))
+        for _, kind, number, _ in itertools.islice(entries, count)
+    )
+    return sum(sizes) > _MOST_BYTES
 
 
 def upright(block: bytes, size: tuple[int, int] | None = None) -> bytes:
@@ -197,7 +243,7 @@ def _pointer(order: Order, offset: int) -> Entry:
 
 
 def _reader(block: bytes) -> Read:
-    return lambda offset, count: block[offset : offset + count]
+    return bounded(lambda offset, count: block[offset : offset + count], len(block))
 
 
 def _first_directory(block: bytes) -> tuple[Directory, int, dict[int, int]]:

@@ -1,4 +1,4 @@
-"""The formats of pictures by the names and the first bytes of files; imports no library of them."""
+"""The formats of pictures and videos by names and first bytes; imports no library of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ SUFFIXES = {
     **{".webp": "WEBP", ".avif": "AVIF", ".bmp": "BMP", ".dib": "DIB", ".gif": "GIF"},
 }
 PHOTO_SUFFIXES = tuple(SUFFIXES)
+# Containers of video that are read, and what each is written as.
+VIDEO_SUFFIXES = {
+    **{suffix: suffix for suffix in (".mp4", ".m4v", ".mov", ".mkv")},
+    **dict.fromkeys((".webm", ".avi", ".3gp", ".mts", ".m2ts", ".mpg", ".mpeg", ".wmv"), ".mkv"),
+}
 # Pictures that are no photos here: named, so that nobody waits for them.
 _RAW = (
     *("3fr", "arw", "cr2", "cr3", "crw", "dcr", "dng", "erf", "fff", "iiq", "k25", "kdc", "mef"),

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8, UInt16
 from PIL import Image
 
-from fftdiff_jax.data import decoders
+from fftdiff_jax.data import blocks, decoders
 from fftdiff_jax.data.colour import inks_of_photo
 from fftdiff_jax.data.encoders import ENCODERS
 from fftdiff_jax.data.formats import PHOTO_SUFFIXES, SUFFIXES
@@ -34,12 +34,17 @@ _PLACES = {
     "PNG": ("exif", "xmp", "icc", "comment"),
     "TIFF": ("exif", "xmp", "iptc", "icc"),
     **dict.fromkeys(("WEBP", "AVIF", "HEIF"), ("exif", "xmp", "icc")),
-    "GIF": ("comment",),
+    "GIF": ("xmp", "icc", "comment"),
+    "PPM": ("comment",),
+    "JPEG2000": ("icc", "comment"),
 }
 _SAID = {
     **{"exif": "EXIF", "xmp": "XMP", "iptc": "IPTC", "icc": "the colour profile"},
     "comment": "the comment",
 }
+
+# Bytes that a JPEG's segments hold of it.
+_MOST_SAID = {("JPEG", "xmp"): 65500, ("JPEG", "iptc"): 65490, ("JPEG", "comment"): 65533}
 
 
 def load_photo(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
@@ -124,7 +129,8 @@ def save_photo(
         raise UserError(f"{path}: the alpha channel has another size than the pixels")
     deep_grey = file_format == "JPEG2000" and like.grey and alpha is None
     bits = like.bits if file_format in _DEEP or deep_grey else 8
-    lost = _lost(like, file_format, bits)
+    bare = suffix in _BARE_JPEG2000
+    lost = _lost(like, file_format, bits, bare)
     samples = _to_depth(pixels, bits)
     shown = samples
     if like.grey:
@@ -136,7 +142,7 @@ def save_photo(
             like, description=dataclasses.replace(like.description, icc=None)
         )
     alpha = None if alpha is None else as_depth(alpha, bits)
-    options = {"bare": suffix in _BARE_JPEG2000} if file_format == "JPEG2000" else {}
+    options = {"bare": bare} if file_format == "JPEG2000" else {}
     try:
         parts = ENCODERS[file_format](np.ascontiguousarray(samples), alpha, like, own, **options)
     except (UserError, MemoryError):
@@ -148,9 +154,11 @@ def save_photo(
         _write(temporary, parts)
         del parts
         if file_format in _WITHOUT_LOSS and like.black is None:
-            _require_same(temporary, path, samples, alpha, exactly=True)
+            stored = like.stored if own else None
+            step = stored.coarseness(int(np.iinfo(samples.dtype).max)) if stored else 0
+            _require_same(temporary, path, samples, alpha, within=step)
         else:
-            _require_same(temporary, path, shown, alpha, exactly=False)
+            _require_same(temporary, path, shown, alpha, within=None)
     return lost
 
 
@@ -162,31 +170,50 @@ def _write(path: Path, parts: Sequence[bytes]) -> None:
 
 
 def _require_same(
-    temporary: Path, path: Path, samples: np.ndarray, alpha: np.ndarray | None, *, exactly: bool
+    temporary: Path,
+    path: Path,
+    samples: np.ndarray,
+    alpha: np.ndarray | None,
+    *,
+    within: int | None,
 ) -> None:
-    """Reads what was written: a file that no one can open must not pass for a photo."""
+    """Reads what was written: a file that no one can open must not pass for a photo.
+
+    Levels may differ by `within`; by any number where it is None.
+    """
     found = load_photo_file(temporary, str(path))
     values = found.pixels if samples.ndim == 3 else found.pixels[..., 0]
     same = values.shape == samples.shape and (alpha is None) == (found.alpha is None)
-    if same and exactly:
-        same = values.dtype == samples.dtype and np.array_equal(values, samples)
+    if same and within is not None:
+        same = values.dtype == samples.dtype and _differ_at_most(within, values, samples)
     if not same:
         raise UserError(f"{path}: what was written reads as another picture; it is not kept")
 
 
-def _lost(like: Photo, file_format: str, bits: int) -> tuple[str, ...]:
-    """What of `like` has no place in a format."""
+def _differ_at_most(most: int, one: np.ndarray, other: np.ndarray) -> bool:
+    apart = in_strips(lambda a, b: np.abs(a.astype(np.int32) - b).max(axis=1), one, other)
+    return int(apart.max(initial=0)) <= most
+
+
+def _lost(like: Photo, file_format: str, bits: int, bare: bool) -> tuple[str, ...]:
+    """What of `like` has no place in a format; `bare`: in a JPEG 2000 without boxes."""
     said, places = like.description, _PLACES.get(file_format, ())
-    kept_whole = file_format == like.file_format and said.blocks
+    own = file_format == like.file_format and not bare
+    if bare:
+        places = ("comment",)
     lost = [
         words
         for name, words in _SAID.items()
-        if getattr(said, name) and name not in places and not kept_whole
+        if (body := getattr(said, name))
+        and not (own and said.blocks)
+        and (name not in places or len(body) > _MOST_SAID.get((file_format, name), len(body)))
     ]
+    if not own and (names := blocks.of_one_format(said, like.file_format)):
+        lost.append(f"what {like.file_format} alone holds ({', '.join(names)})")
     if like.alpha is not None and file_format not in _WITH_OPACITY:
         lost.append("transparency")
     if like.bits > bits:
-        lost.append(f"{like.bits} bits a channel, rounded to {bits}")
+        lost.append(f"more than {bits} bits a channel, rounded to {bits}")
     if like.black is not None and file_format not in ("JPEG", "TIFF"):
         lost.append("inks: it is written as RGB")
     return tuple(lost)
@@ -195,8 +222,6 @@ def _lost(like: Photo, file_format: str, bits: int) -> tuple[str, ...]:
 def _to_depth(pixels: np.ndarray, bits: int) -> np.ndarray:
     if pixels.dtype.kind == "u":
         return as_depth(pixels, bits)
-    if not np.isfinite(pixels).all():
-        raise UserError("a restored photo holds values that are no numbers; it is not written")
     return in_strips(lambda rows: to_bits(rows.astype(np.float64), bits), pixels)
 
 

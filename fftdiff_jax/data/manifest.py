@@ -8,15 +8,13 @@ or relative to the CSV's own folder, so that a data set can be moved as a whole.
 from __future__ import annotations
 
 import collections
-import csv
 import dataclasses
-import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.files import FORMULA_STARTS, csv_text, write_text
+from fftdiff_jax.files import FORMULA_STARTS, csv_text, read_csv, write_text
 
 CLEAN_COLUMN = "image_filepath"
 RAINY_COLUMN = "image_rain_filepath"
@@ -110,23 +108,11 @@ def read_manifest(path: str | os.PathLike[str], split: str | None = None) -> Man
     """
     path = Path(path).absolute()
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        lines = read_csv(path)
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: there is no such manifest; make one with fftdiff-jax prepare"
         ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: is not a CSV in UTF-8; save it as text") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    if "\0" in text:
-        raise UserError(f"{path}: is not a CSV but a binary file")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        lines = [(reader.line_num, fields) for fields in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}, row {reader.line_num}: is not valid CSV ({error})") from error
-    lines = [(number, fields) for number, fields in lines if any(f.strip() for f in fields)]
     if not lines:
         raise UserError(f"{path}: is empty; a header {CLEAN_COLUMN},{RAINY_COLUMN} is needed")
     header = [name.strip() for name in lines[0][1]]

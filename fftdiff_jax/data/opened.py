@@ -9,8 +9,9 @@ import stat
 import warnings
 from typing import Any, BinaryIO
 
-from PIL import Image, UnidentifiedImageError, features
+from PIL import Image, PngImagePlugin, UnidentifiedImageError, features
 
+from fftdiff_jax.data import blocks
 from fftdiff_jax.data.formats import kind_of
 from fftdiff_jax.errors import UserError
 
@@ -23,6 +24,9 @@ _HEIF_LACKS = "is a HEIC, which needs pillow-heif; pip install 'fftdiff-jax[heic
 
 # Pillow warns at half of that; one rule, with one line, is enough.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Bytes of a compressed text or profile of a PNG, and of all. Pillow's megabyte is less than some
+# XMP of long work, or a profile of a printer.
+PngImagePlugin.MAX_TEXT_CHUNK, PngImagePlugin.MAX_TEXT_MEMORY = 2**24, 2**26
 
 
 class UnusableError(Exception):
@@ -80,6 +84,8 @@ class Opened:
 
     def image(self) -> Image.Image:
         """The picture as Pillow opens it, its pixels not yet decoded; each time anew."""
+        if self.kind == "JPEG" and blocks.holds_bomb(self.file):  # Pillow would read it
+            raise UnusableError("its EXIF names far more bytes than it has; remove that first")
         self.file.seek(0)
         self._image = Image.open(self.file, formats=self._formats())
         require_pixels(self._image.height, self._image.width)
@@ -127,6 +133,10 @@ class Opened:
             return UserError(f"{name}: is a folder, not a photo")
         if isinstance(error, PermissionError):
             return UserError(f"{name}: may not be read; check its permissions")
+        if isinstance(error, UnidentifiedImageError) and self.kind:
+            return UserError(
+                f"{name}: is damaged, or of a rare kind, though it begins as a {self.kind} does"
+            )
         if isinstance(error, UnidentifiedImageError):
             return UserError(f"{name}: is not a picture in a known format (or is empty)")
         if isinstance(error, UnusableError):
@@ -134,6 +144,8 @@ class Opened:
         if isinstance(error, OSError) and error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
             return UserError(f"{name}: cannot be opened ({(error.strerror or '').lower()})")
         reason = " ".join(str(error).split())[:120] or type(error).__name__
+        if reason.startswith("Unsupported"):
+            return UserError(f"{name}: cannot be used ({reason}); save it as PNG or TIFF")
         return UserError(f"{name}: is damaged and cannot be decoded ({reason})")
 
 

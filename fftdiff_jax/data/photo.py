@@ -43,6 +43,10 @@ class Stored:
     black: int
     white: int
 
+    def coarseness(self, top: int) -> int:
+        """How far a level out of 0 to `top` may be from the one that is stored of it."""
+        return -(-top // (2 * (self.white - self.black))) if self.white - self.black < top else 0
+
 
 @dataclasses.dataclass(frozen=True)
 class Photo:

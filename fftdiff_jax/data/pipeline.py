@@ -20,7 +20,7 @@ from jaxtyping import Int, UInt8
 
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import DataConfig
-from fftdiff_jax.data.crops import TURNED_CLEAN, TURNED_RAINY, cut_crop
+from fftdiff_jax.data.crops import TURNED_CLEAN, TURNED_RAINY, change_tone, cut_crop
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.rain import RainBank
 from fftdiff_jax.data.sources.base import PairSource
@@ -176,16 +176,25 @@ class _Examples:
     def _crops(
         self, index: int, rng: np.random.Generator, number: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        size, augment = self.config.crop_size, self.config.augment
-        read = self.source.has_rainy(index) and rng.random() >= self.config.rendered_rain
+        config, size = self.config, self.config.crop_size
+        read = self.source.has_rainy(index) and rng.random() >= config.rendered_rain
         photos = [self.source.photo(index, False)]
         if read:
             photos.append(self.source.photo(index, True))
         if any(photo.shape != photos[0].shape or min(photo.shape[:2]) < size for photo in photos):
             raise UserError(f"{self.source.where(index)}: the files changed since training began")
         turned = TURNED_RAINY if read else TURNED_CLEAN
-        crops = cut_crop(photos, size, rng, augment=augment, turned=turned)
-        return crops[0], crops[1] if read else self.bank.render(crops[0], rng, number)
+        crops = cut_crop(
+            photos, size, rng, augment=config.augment, turned=turned, rescale=config.rescale
+        )
+        if config.retoned and rng.random() < config.retoned:
+            crops = change_tone(crops, rng)
+        if config.dry and rng.random() < config.dry:
+            return crops[0], crops[0]
+        # Rain falls on the last of them: on the photo without any, or on rain that is there.
+        if not read or (config.rain_on_rain and rng.random() < config.rain_on_rain):
+            return crops[0], self.bank.render(crops[-1], rng, number)
+        return crops[0], crops[1]
 
 
 def epoch_entries(

@@ -164,7 +164,8 @@ def _streaks(
             sources = _impulses(rng, shape, layer.density / variants)
             # A streak that does not overlap others peaks at its own strength.
             sources *= length * layer.width * math.sqrt(2.0 * math.pi)
-        spectrum += np.fft.rfft2(sources) * _line_blur(shape, length, layer.width, angle)
+        blur = _line_blur(shape, length, layer.width, angle, layer.fade)
+        spectrum += np.fft.rfft2(sources) * blur
     field = np.fft.irfft2(spectrum, s=shape)
     if layer.texture:
         return _cut_at_level(rng, field, layer.density)
@@ -212,14 +213,14 @@ def _frequencies(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _line_blur(
-    shape: tuple[int, int], length: float, width: float, angle: float
+    shape: tuple[int, int], length: float, width: float, angle: float, fade: float
 ) -> Float32[np.ndarray, "h f"]:
-    """Transfer function of a soft line of unit mass: its ends fade over a tenth of its length."""
+    """Transfer function of a soft line of unit mass, whose ends fade."""
     rows, columns = _frequencies(shape)
     down, right = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     along = rows * np.float32(down) + columns * np.float32(right)
     across = columns * np.float32(down) - rows * np.float32(right)
-    fade = np.exp(
-        np.float32(-2.0 * math.pi**2) * ((0.1 * length * along) ** 2 + (width * across) ** 2)
+    soft = np.exp(
+        np.float32(-2.0 * math.pi**2) * ((fade * length * along) ** 2 + (width * across) ** 2)
     )
-    return np.sinc(np.float32(0.85 * length) * along).astype(np.float32) * fade
+    return np.sinc(np.float32(0.85 * length) * along).astype(np.float32) * soft

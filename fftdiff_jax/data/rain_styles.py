@@ -25,6 +25,7 @@ class StreakLayer:
       density: sparse layers: streaks in 1000 pixels; texture: fraction of the pixels covered.
       opacity: of the strongest streaks, 0 to 1.
       texture: cut noise instead of separate streaks.
+      fade: standard deviation of a streak's soft ends, as a fraction of its length.
     """
 
     length: float
@@ -34,6 +35,7 @@ class StreakLayer:
     density: float
     opacity: float
     texture: bool = False
+    fade: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +100,12 @@ def sample_style(
     streaks: tuple[float, ...] = ()
     if kind == PHOTOGRAPHED:
         streaks = tuple(rng.uniform(0.3, 1.1, int(rng.integers(1, 4))).tolist())
+    layers = [] if kind == PHOTOGRAPHED else _LAYERS[kind](rng)
+    if rng.random() < _MIXED:
+        layers = _LAYERS[KINDS[int(rng.integers(len(KINDS)))]](rng) + layers
     style = RainStyle(
         kind,
-        () if kind == PHOTOGRAPHED else tuple(_LAYERS[kind](rng)),
+        tuple(dataclasses.replace(layer, fade=rng.uniform(0.03, 0.3)) for layer in layers),
         brightness=float(rng.uniform(0.7, 1.0)),
         tint=(float(tint[0]), float(tint[1]), float(tint[2])),
         blend=str(rng.choice(("screen", "add", "cover"), p=weights)),
@@ -219,6 +224,8 @@ def _near(rng: np.random.Generator) -> list[StreakLayer]:
     )  # fmt: skip
     return [fine, broad]
 
+
+_MIXED = 0.2  # of the styles hold layers of a second kind
 
 _LAYERS = {
     "drizzle": _drizzle,

@@ -7,8 +7,9 @@ from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Shaped
+from tifffile import TIFF
 
-from fftdiff_jax.data import colour, exif
+from fftdiff_jax.data import colour, exif, resources
 from fftdiff_jax.data.exif import Directory
 from fftdiff_jax.data.opened import UnusableError
 from fftdiff_jax.data.photo import (
@@ -22,12 +23,19 @@ from fftdiff_jax.data.photo import (
 )
 from fftdiff_jax.data.tiff_pages import COMPRESSIONS, Page, read_samples
 
-XMP, IPTC, ICC = 700, 33723, 34675
+XMP, IPTC, ICC, RESOURCES = 700, 33723, 34675, 34377
 # Tags that describe a picture, whatever its pixels are: what it is called and shows, by whom, when
-# and with what it was made, Windows' texts, where on Earth it lies (GeoTIFF, GDAL).
+# and with what it was made, its primary colours, Windows' texts and ratings, where on Earth it
+# lies (GeoTIFF, GDAL).
 _DESCRIBING = {
-    *(269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, *range(40091, 40096)),
+    *(269, 270, 271, 272, 285, 305, 306, 315, 316, 318, 319, 33432, *range(40091, 40096)),
+    *(18246, 18249),
     *(33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113),
+}
+# Tags that say how a picture is stored, printed or scanned, and pointers to what is kept otherwise.
+_STORING = {
+    *(*range(254, 267), *range(273, 285), *range(286, 298), 301, 317, *range(320, 329), 332),
+    *(*range(336, 344), 347, *range(512, 522), 529, 530, 531, 532, 32781, 34665, 34853, 40965),
 }
 # Descriptions by which programs find the layout of their own files.
 _OF_A_LAYOUT = re.compile(rb"\{\"shape\"|ImageJ=|<\?xml[^>]*>\s*(<!--.*?-->\s*)?<OME", re.DOTALL)
@@ -35,6 +43,8 @@ _INTEROPERABILITY = 40965  # holds an offset
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _MASK, _INKS, _YCBCR, _LAB, _ICC_LAB = (
     *(0, 1, 2, 3, 4, 5, 6, 8, 9),
 )
+# Compressions of black and white (fax) and of photos (JPEG), which Pillow turns into pictures.
+_BY_PILLOW = (2, 3, 4, 6, 7, 32771, 32809)
 _COLOURS = {_RGB: 3, _INKS: 4, _YCBCR: 3, _LAB: 3, _ICC_LAB: 3}
 _PREMULTIPLIED, _OPACITY = 1, 2
 
@@ -45,7 +55,10 @@ def read_photo(file: BinaryIO, page: Page) -> Photo | None:
     Raises:
       UnusableError: it has a layout that no photo has.
     """
-    if page.of(259, 1)[0] not in COMPRESSIONS:
+    compression = page.of(259, 1)[0]
+    if compression not in COMPRESSIONS:
+        if compression not in _BY_PILLOW:
+            raise UnusableError(f"compression {compression} of TIFF; save it with LZW or Deflate")
         return None
     samples = read_samples(file, page)
     meaning = page.of(262, _RGB if samples.shape[-1] > 2 else _BLACK_IS_ZERO)[0]
@@ -110,7 +123,20 @@ def describe(page: Page, size: tuple[int, int]) -> Description:
         resolution = resolution[::-1]
     if resolution and not all(0 < value < 1e6 for value in resolution):
         resolution = None
-    return Description(block, xmp, iptc, icc, None, resolution)
+    more = resources.without_thumbnail(own[RESOURCES].data) if RESOURCES in own else b""
+    blocks = ((b"%d" % RESOURCES, more),) if more else ()
+    return Description(block, xmp, iptc, icc, None, resolution, blocks)
+
+
+def left_out(page: Page) -> list[str]:
+    """What tags say that is neither how the picture is stored nor kept, in words."""
+    kept = {*describing(page.directories)[0], *_STORING, XMP, IPTC, ICC, RESOURCES}
+    kept -= {tag for tag, entry in page.directories[0].items() if not entry.length}
+    text = page.directories[0].get(270)
+    if text and text.data.startswith(b'{"shape"'):
+        kept.add(270)
+    names = [TIFF.TAGS.get(tag, str(tag)) for tag in sorted(page.directories[0].keys() - kept)]
+    return [f"tags {', '.join(names[:8])}{' ...' * (len(names) > 8)}"] if names else []
 
 
 def describing(found: dict[int, Directory]) -> dict[int, Directory]:
@@ -118,10 +144,16 @@ def describing(found: dict[int, Directory]) -> dict[int, Directory]:
     own = {
         tag: entry
         for tag, entry in found[0].items()
-        if tag in _DESCRIBING and not (tag == 270 and _OF_A_LAYOUT.match(entry.data.lstrip()))
+        if tag in _DESCRIBING
+        and entry.length
+        and not (tag == 270 and _OF_A_LAYOUT.match(entry.data.lstrip()))
     }
     inner = {
-        key: {tag: entry for tag, entry in directory.items() if tag != _INTEROPERABILITY}
+        key: {
+            tag: entry
+            for tag, entry in directory.items()
+            if tag != _INTEROPERABILITY and entry.length
+        }
         for key, directory in found.items()
         if key
     }
@@ -132,30 +164,44 @@ def _levels(
     samples: Shaped[np.ndarray, "h w *c"], page: Page
 ) -> tuple[Shaped[np.ndarray, "h w *c"], Stored | None, str]:
     """Samples over the whole range of uint8 or uint16, the range they had, and what is lost."""
-    bits = page.of(258, 1)[0]
-    signed = 2 in page.of(339, 1)
-    if signed and bits not in (8, 16, 32):
-        raise UnusableError(f"signed pixels of {bits} bits; save it with 8 or 16")
+    bits, signed = page.of(258, 1)[0], 2 in page.of(339, 1)
+    stored = range_of(samples, bits, signed)
+    note = f"bits beyond 16 of {bits} a channel" if bits > 16 else ""
+    if stored is None:
+        return as_depth(samples, 8 if bits <= 8 else 16, 2**bits - 1), None, note
+    if bits == 32 and stored.white == 65535:
+        return samples.astype(np.uint16), stored, ""
+    if stored.black:
+        samples = samples - samples.dtype.type(stored.black % 2**bits)
+    return as_depth(samples, min(bits, 16), stored.white - stored.black), stored, note
+
+
+def range_of(samples: Shaped[np.ndarray, "*s"], bits: int, signed: bool) -> Stored | None:
+    """The range of a TIFF's numbers (given unsigned); None: the whole one of their bits.
+
+    Raises:
+      UnusableError: numbers that are no photo's.
+    """
     if not signed:
-        if bits == 32 and (not samples.size or samples.max() <= 65535):
-            return samples.astype(np.uint16), Stored("uint32", 0, 65535), ""
-        stored = Stored("uint32", 0, 2**32 - 1) if bits == 32 else None
-        note = f"bits beyond 16 of {bits} a channel" if bits > 16 else ""
-        return as_depth(samples, 8 if bits <= 8 else 16, 2**bits - 1), stored, note
+        if bits != 32:
+            return None
+        small = not samples.size or samples.max() <= 65535
+        return Stored("uint32", 0, 65535 if small else 2**32 - 1)
+    if bits not in (8, 16, 32):
+        raise UnusableError(f"signed pixels of {bits} bits; save it with 8 or 16")
     values = samples.view(f"i{samples.dtype.itemsize}")
     least = int(values.min(initial=0))
     if bits == 32:
         if least < 0 or values.max(initial=0) > 65535:
             raise UnusableError("more than 16 bits a pixel; save it with 8 or 16")
-        return values.astype(np.uint16), Stored("int32", 0, 65535), ""
+        return Stored("int32", 0, 65535)
     top = 2 ** (bits - 1)
     if least >= 0:
-        return as_depth(samples, bits, top - 1), Stored(f"int{bits}", 0, top - 1), ""
-    shifted = samples + samples.dtype.type(top)
+        return Stored(f"int{bits}", 0, top - 1)
     # Many files are called signed and are not: a photo is the smoother reading.
-    if _roughness(samples) < _roughness(shifted):
-        return samples, Stored(f"int{bits}", 0, 2 * top - 1), ""
-    return shifted, Stored(f"int{bits}", -top, top - 1), ""
+    if _roughness(samples) < _roughness(samples + samples.dtype.type(top)):
+        return Stored(f"int{bits}", 0, 2 * top - 1)
+    return Stored(f"int{bits}", -top, top - 1)
 
 
 def _roughness(samples: Shaped[np.ndarray, "h w *c"]) -> float:

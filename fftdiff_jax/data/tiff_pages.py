@@ -28,6 +28,7 @@ _PICTURES = {50001: "WEBP", 34933: "PNG", 34712: "JPEG2000"}
 COMPRESSIONS = (1, 5, 8, 32773, 32946, 34925, 50000, *_PICTURES)
 _MOST_CHANNELS, _MOST_PAGES, _MOST_BYTES = 16, 10_000, 8 * MAX_PIXELS
 _DNG_VERSION, _SENSOR_PATTERN = 50706, 33421
+_DEPTH = 32997  # of a volume, whose first slice is read
 _REDUCED, _MASK = 1, 4  # bits of tag 254
 # Sizes of tag 258 that a type of numpy's has.
 _TYPES = {8: "u1", 16: "u2", 32: "u4"}
@@ -79,12 +80,11 @@ def find_page(file: BinaryIO) -> Page:
       TooLargeError: it has more pixels than a photo may have.
     """
 
-    def read(offset: int, count: int) -> bytes:
-        if offset >= 2**62:
-            return b""
+    def whole_file(offset: int, count: int) -> bytes:
         file.seek(offset)
         return file.read(count)
 
+    read = exif.bounded(whole_file, file.seek(0, 2))
     start = exif.byte_order(read(0, 16))
     if start is None:
         raise UnusableError("its head is no TIFF's")
@@ -135,6 +135,8 @@ def read_samples(file: BinaryIO, page: Page) -> Shaped[np.ndarray, "h w c"]:
     require_pixels(height, width * channels * dtype.itemsize, most=_MOST_BYTES)
     found = np.zeros((height, width, channels), dtype)
     places = _places(page)
+    if len(page.of(324, *page.of(273))) > len(places) * planes and not page.of(_DEPTH):
+        raise UnusableError("it has more strips or tiles than its rows need")
     for number, (top, left, rows, columns) in enumerate(places * planes):
         plane = number // len(places)
         row_bytes = -(-columns * depth * bits // 8)
@@ -190,7 +192,8 @@ def _places(page: Page) -> list[tuple[int, int, int, int]]:
             raise UnusableError("its tiles have no size")
         tops, lefts = range(0, height, rows), range(0, width, columns)
         return [(top, left, rows, columns) for top in tops for left in lefts]
-    rows = min(page.of(278, height)[0] or height, height)
+    rows = page.of(278, height)[0]
+    rows = rows if 0 < rows <= height else height
     return [(top, 0, min(rows, height - top), width) for top in range(0, height, rows)]
 
 

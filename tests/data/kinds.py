@@ -1,5 +1,6 @@
 """Small files of every kind that a photographer may have, made for tests."""
 
+import functools
 import io
 import struct
 
@@ -91,6 +92,7 @@ def every_format():
     return {**found, "phone.heic": encoded("HEIF")}
 
 
+@functools.cache  # it holds the time
 def srgb():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -194,7 +194,7 @@ def test_a_manifest_that_is_missing_or_a_folder(tmp_path):
     with pytest.raises(UserError, match="there is no such manifest") as caught:
         read_manifest(tmp_path / "none.csv")
     one_line(caught, "none.csv", "fftdiff-jax prepare")
-    with pytest.raises(UserError, match="cannot be read") as caught:
+    with pytest.raises(UserError, match="is no plain file") as caught:
         read_manifest(tmp_path)
     one_line(caught)
 

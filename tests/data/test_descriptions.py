@@ -1,5 +1,6 @@
 """What files say of their photos comes back, and what does not is said."""
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from fftdiff_jax.data import exif, images
+from fftdiff_jax.data.photo import Description
 from fftdiff_jax.errors import UserError
 from tests.data import kinds
 
@@ -197,7 +199,7 @@ def test_what_another_format_cannot_hold_is_said(tmp_path):
         description=kinds.described(kinds.exif_block()),
     )
     lost = images.save_photo(tmp_path / "a.bmp", like.pixels, like)
-    assert lost == ("EXIF", "XMP", "IPTC", "16 bits a channel, rounded to 8")
+    assert lost == ("EXIF", "XMP", "IPTC", "more than 8 bits a channel, rounded to 8")
     assert "transparency" in images.save_photo(tmp_path / "a.jpg", like.pixels, like)
 
 
@@ -261,3 +263,211 @@ def test_what_reads_as_another_picture_is_not_kept(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="another picture"):
         images.save_photo(tmp_path / "a.png", like.pixels, like)
     assert list(tmp_path.iterdir()) == []
+
+
+def segment(mark, body):
+    return b"\xff" + bytes([mark]) + struct.pack(">H", len(body) + 2) + body
+
+
+def resource(number, body):
+    head = b"8BIM" + struct.pack(">HHI", number, 0, len(body))
+    return head + body + b"\0" * (len(body) % 2)
+
+
+def test_colours_comments_and_resolution_of_a_jpeg2000_stay(tmp_path):
+    like = images.Photo(
+        kinds.colours(),
+        file_format="JPEG2000",
+        description=Description(
+            icc=kinds.srgb(), comment=b"J\xf6rg was here", resolution=(300, 8e5)
+        ),
+    )
+    images.save_photo(tmp_path / "first.jp2", like.pixels, like)
+    data = (tmp_path / "first.jp2").read_bytes()
+    _, back, raw, lost = written(tmp_path, data, "a.jp2")
+    assert (back.description.icc, back.description.comment) == (kinds.srgb(), b"J\xf6rg was here")
+    np.testing.assert_allclose(back.description.resolution, (300, 8e5), rtol=1e-4)
+    assert raw.count(b"colr") == raw.count(b"res ") == 1
+    assert not lost
+    # One that JPX allows with any profile is written as JP2 has it; a codestream has no place.
+    _, back, raw, _ = written(tmp_path, data.replace(b"colr\2", b"colr\3"), "b.jp2")
+    assert b"colr\2" in raw
+    assert back.description.icc == kinds.srgb()
+    _, _, _, lost = written(tmp_path, data, "c.j2k")
+    assert lost == ("the colour profile",)
+    # Colours that have a number and are neither sRGB nor grey keep it.
+    at = data.index(b"colr")
+    numbered = struct.pack(">I4sBBBI", 15, b"colr", 1, 0, 0, 21)
+    rest = data[at - 4 + 8 + 3 + len(kinds.srgb()) :]
+    shorter = struct.pack(">I", int.from_bytes(data[32:36], "big") - len(kinds.srgb()) + 4)
+    assert data[36:40] == b"jp2h"
+    _, _, raw, _ = written(
+        tmp_path, data[:32] + shorter + data[36 : at - 4] + numbered + rest, "d.jp2"
+    )
+    assert numbered in raw
+
+
+def test_the_profile_of_inks_is_not_given_to_the_rgb_of_a_jpeg2000(tmp_path):
+    profile = b"\2\0\0a profile of inks"
+    like = images.Photo(
+        kinds.colours(),
+        black=np.zeros(kinds.SHAPE, np.uint8),
+        file_format="JPEG2000",
+        description=Description(icc=profile[3:], blocks=((b"colr", profile),)),
+    )
+    lost = images.save_photo(tmp_path / "a.jp2", like.pixels, like)
+    assert lost == ("inks: it is written as RGB",)
+    assert profile not in (tmp_path / "a.jp2").read_bytes()
+
+
+@pytest.mark.parametrize("white", [255, 65535])
+def test_comments_of_a_pnm_stay(tmp_path, white):
+    body = bytes(8 * 9 * 3 * (1 if white == 255 else 2))
+    head = b"P6\n# J\xf6rg\n#was here\n 8 # wide\n9\n# " + 3000 * b"x" + b"\n%d\n" % white
+    like, back, raw, lost = written(tmp_path, head + body, "a.ppm")
+    assert like.description.comment == b"J\xf6rg\nwas here\nwide\n" + 3000 * b"x"
+    assert back.description.comment == like.description.comment
+    assert like.bits == back.bits == (8 if white == 255 else 16)
+    assert raw.startswith(b"P6\n# J\xf6rg\n# was here\n")
+    assert not lost
+
+
+def test_a_deep_pnm_in_text_may_hold_comments_and_much_space(tmp_path):
+    values = np.arange(64) * 1000
+    lines = b"\n".join(b"%d   # level" % value for value in values)
+    like, back, _, _ = written(tmp_path, b"P2\n8 8\n65535\n" + lines, "a.pgm")
+    for photo in (like, back):
+        np.testing.assert_array_equal(photo.pixels[..., 0].ravel(), values)
+
+
+def test_the_profile_of_a_bitmap_is_named(tmp_path):
+    pixels = bytes(8 * 8 * 3)
+    head = struct.pack("<IiiHHIIiiII", 124, 8, 8, 1, 24, 0, len(pixels), 0, 0, 0, 0)
+    head += bytes(16) + b"DEBM" + bytes(48) + struct.pack("<IIII", 4, 124 + 192, 588, 0)
+    data = struct.pack("<2sIHHI", b"BM", 14 + 124 + 192 + 588, 0, 0, 14 + 124)
+    like, _, _, lost = written(tmp_path, data + head + pixels + kinds.srgb(), "a.bmp")
+    assert like.description.icc == kinds.srgb()
+    assert lost == ("the colour profile",)
+
+
+def test_extensions_of_a_gif_stay(tmp_path):
+    xmp = b"<x:xmpmeta>J\xc3\xb6rg</x:xmpmeta>"
+    profile = kinds.srgb()
+    parts = [profile[i : i + 255] for i in range(0, len(profile), 255)]
+    extensions = b"\x21\xff\x0bXMP DataXMP" + xmp + bytes([1, *range(255, -1, -1), 0])
+    extensions += b"\x21\xff\x0bICCRGBG1012"
+    extensions += b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
+    plain = kinds.encoded("GIF", comment=b"hello")
+    start = 13 + (3 << (plain[10] & 7) + 1)
+    data = b"GIF89a" + plain[6:start] + extensions + plain[start:]
+    like, back, raw, lost = written(tmp_path, data, "a.gif")
+    assert like.description.xmp == xmp
+    assert like.description.icc == profile
+    assert back.description == like.description
+    assert extensions in raw
+    assert not lost
+    # What a PNG says goes into a GIF, and back.
+    png = kinds.encoded("PNG", icc_profile=profile)
+    (tmp_path / "b.png").write_bytes(png)
+    photo = images.load_photo_file(tmp_path / "b.png")
+    assert images.save_photo(tmp_path / "b.gif", photo.pixels, photo) == ()
+    assert images.load_photo_file(tmp_path / "b.gif").description.icc == profile
+
+
+@pytest.mark.parametrize("large", [b"", bytes(90_000)])
+def test_photoshops_resources_stay_without_the_small_picture(tmp_path, large):
+    """They may fill several segments, and the picture may lie across them."""
+    small = b"\xff\xd8 a small picture of the rain" + large
+    before, after = resource(1028, b"\x1c\x02\x05\0\3abc"), resource(2000, b"a path")
+    whole = before + resource(1036, small) + after
+    mark = b"Photoshop 3.0\0"
+    segments = b"".join(
+        segment(0xED, mark + whole[i : i + 60_000]) for i in range(0, len(whole), 60_000)
+    )
+    plain = kinds.encoded("JPEG")
+    like, _, raw, lost = written(tmp_path, plain[:2] + segments + plain[2:], "a.jpg")
+    assert mark + before + after in raw
+    assert b"a small picture" not in raw
+    assert like.description.iptc == b"\x1c\x02\x05\0\3abc"
+    assert not lost
+    data = kinds.tiff(kinds.colours(), photometric="rgb", extratags=[(34377, 7, 0, whole, True)])
+    _, _, raw, lost = written(tmp_path, data, "a.tif")
+    assert before + after in raw
+    assert b"a small picture" not in raw
+    assert not lost
+
+
+def test_the_orientation_in_compressed_xmp_is_made_upright(tmp_path):
+    import zlib
+
+    from fftdiff_jax.data import blocks
+
+    body = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b'<r tiff:Orientation="6"/>')
+    plain = kinds.encoded("PNG")
+    data = plain[:33] + blocks.chunk(b"iTXt", body) + plain[33:]
+    like, back, _, _ = written(tmp_path, data, "a.png")
+    assert like.pixels.shape == back.pixels.shape == (56, 40, 3)
+    assert b'Orientation="1"' in back.description.xmp
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_bytes_behind_a_picture_are_told(tmp_path, kind, progressive):
+    data = kinds.encoded(kind, **({"progressive": progressive} if kind == "JPEG" else {}))
+    name = f"a.{kind.lower()}"
+    for padding in (b"", b"\0\0\n"):
+        assert written(tmp_path, data + padding, name)[3] == ()
+    assert written(tmp_path, data + b"a film", name)[3] == ("6 bytes behind the picture",)
+
+
+def test_colours_of_a_film_are_told(tmp_path):
+    """AVIF and HEIC may number their colours: BT.2020 with PQ, for example."""
+    data = kinds.encoded("AVIF")
+    at = data.index(b"colrnclx") + 8
+    changed = data[:at] + struct.pack(">HH", 9, 16) + data[at + 4 :]
+    assert any("9/16 of H.273" in note for note in written(tmp_path, changed, "a.avif")[3])
+    assert written(tmp_path, data, "b.avif")[3] == ()
+
+
+def test_what_one_format_alone_holds_is_named_in_others(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add(b"gAMA", struct.pack(">I", 100000))
+    info.add_text("Author", "somebody")
+    data = kinds.encoded("PNG", pnginfo=info, dpi=(300, 300))
+    (tmp_path / "a.jpg").write_bytes(data)
+    like = images.load_photo_file(tmp_path / "a.jpg")
+    lost = images.save_photo(tmp_path / "b.jpg", like.pixels, like)
+    assert lost == ("what PNG alone holds (gAMA, tEXt)",)
+    large = dataclasses.replace(like, description=Description(xmp=bytes(70_000)))
+    assert images.save_photo(tmp_path / "c.jpg", like.pixels, large) == ("XMP",)
+
+
+def test_captions_of_a_jpeg_go_into_other_formats_and_are_named_by_themselves(tmp_path):
+    """A JPEG that is called otherwise: its captions are no thing that JPEG alone holds."""
+    caption = resource(1028, b"\x1c\x02\x05\0\3abc")
+    plain = kinds.encoded("JPEG")
+
+    def lost(name, body):
+        data = plain[:2] + segment(0xED, b"Photoshop 3.0\0" + body) + plain[2:]
+        return written(tmp_path, data, name)
+
+    _, back, _, not_kept = lost("a.tif", caption + resource(1061, bytes(16)))
+    assert back.description.iptc == b"\x1c\x02\x05\0\3abc"
+    assert not not_kept
+    assert lost("a.png", caption)[3] == ("IPTC",)
+    not_kept = lost("b.png", caption + resource(2000, b"a path"))[3]
+    assert not_kept == ("IPTC", "what JPEG alone holds (resources of Photoshop)")
+    data = kinds.tiff(kinds.colours(), extratags=[(34377, 7, 0, resource(2000, b"x"), True)])
+    not_kept = written(tmp_path, data, "c.jpg")[3]
+    assert not_kept == ("what TIFF alone holds (resources of Photoshop)",)
+
+
+@pytest.mark.parametrize("said", [b'tiff:Orientation="6"', b"tiff:Orientation = '6'"])
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_an_orientation_in_xmp_alone_turns_the_photo(tmp_path, kind, said):
+    """Whatever is called upright afterwards was turned before, however it was written."""
+    like, back, _, _ = written(
+        tmp_path, kinds.encoded(kind, xmp=b"<r %b/>" % said), f"a.{kind.lower()}"
+    )
+    assert like.pixels.shape == back.pixels.shape == (56, 40, 3)
+    assert b"6" not in back.description.xmp

@@ -10,9 +10,10 @@ import pytest
 import tifffile
 from PIL import Image, ImageCms, PngImagePlugin
 
-from fftdiff_jax.data import encoders, images
+from fftdiff_jax.data import blocks, encoders, images
 from fftdiff_jax.data.photo import Description, Photo
 from fftdiff_jax.errors import UserError
+from tests.data import kinds
 from tests.data.trees import photo, save
 
 
@@ -332,3 +333,49 @@ def test_a_link_to_itself_is_not_called_damaged(tmp_path):
     (tmp_path / "loop.png").symlink_to("loop.png")
     with pytest.raises(UserError, match=r"cannot be opened \(too many levels"):
         images.load_photo(tmp_path / "loop.png")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_transparent_level_of_a_grey_png_of_few_bits(tmp_path, bits):
+    """The file names it in its own bits; Pillow's pixels have 8."""
+    levels = np.arange(64).reshape(8, 8) % 2**bits
+    single = (levels[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    packed = np.packbits(single.reshape(8, -1).astype(np.uint8), axis=1)
+    rows = b"".join(b"\0" + row.tobytes() for row in packed)
+    key = 2**bits // 2
+    data = b"\x89PNG\r\n\x1a\n" + b"".join(
+        blocks.chunk(name, body)
+        for name, body in (
+            (b"IHDR", struct.pack(">IIBBBBB", 8, 8, bits, 0, 0, 0, 0)),
+            (b"tRNS", struct.pack(">H", key)),
+            (b"IDAT", zlib.compress(rows)),
+            (b"IEND", b""),
+        )
+    )
+    for name, content in (("a.png", data), ("b.png", None)):
+        if content:
+            (tmp_path / name).write_bytes(content)
+        like = images.load_photo_file(tmp_path / name)
+        np.testing.assert_array_equal(like.alpha == 0, levels == key)
+        np.testing.assert_array_equal(like.pixels[..., 0], levels * 255 // (2**bits - 1))
+        images.save_photo(tmp_path / "b.png", like.pixels, like)
+
+
+def test_a_png_may_say_more_than_a_megabyte(tmp_path):
+    plain, text = (
+        kinds.encoded("PNG"),
+        b"Raw profile type xmp\0\0" + zlib.compress(bytes(3_000_000)),
+    )
+    (tmp_path / "a.png").write_bytes(plain[:33] + blocks.chunk(b"zTXt", text) + plain[33:])
+    like = images.load_photo_file(tmp_path / "a.png")
+    images.save_photo(tmp_path / "b.png", like.pixels, like)
+    assert text in (tmp_path / "b.png").read_bytes()
+
+
+def test_a_kind_of_bitmap_that_is_not_read_is_not_called_damaged(tmp_path):
+    head = struct.pack("<IiiHHIIiiII", 40, 8, 8, 1, 16, 3, 128, 0, 0, 0, 0)
+    masks = struct.pack("<3I", 0xF00, 0xF0, 0xF)
+    file = struct.pack("<2sIHHI", b"BM", 66 + 128, 0, 0, 66)
+    (tmp_path / "a.bmp").write_bytes(file + head + masks + bytes(128))
+    with pytest.raises(UserError, match=r"cannot be used \(Unsupported BMP .* save it as PNG"):
+        images.load_photo_file(tmp_path / "a.bmp")

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fftdiff_jax.config import DataConfig
-from fftdiff_jax.data.crops import cut_crop
+from fftdiff_jax.data.crops import change_tone, cut_crop
 from fftdiff_jax.data.manifest import read_manifest, write_manifest
 from fftdiff_jax.data.pairs import evaluation_pairs
 from fftdiff_jax.data.pipeline import epoch_entries, training_batches
@@ -76,6 +76,58 @@ def test_a_crop_is_a_square_of_the_photo_in_one_of_eight_positions(
     if augment and turned:
         positions += [position.transpose(1, 0, 2) for position in positions]
     assert any(np.array_equal(crop, position) for position in positions)
+
+
+@given(rescale=st.floats(1.01, 2), seed=st.integers(0, 10**6))
+@settings(deadline=None)
+def test_scaled_crops_show_a_part_of_the_photo_both_alike(rescale, seed):
+    ramp = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 200, 3))
+    crop, other = cut_crop(
+        [ramp, ramp], 64, np.random.default_rng(seed), augment=False, turned=0.0, rescale=rescale
+    )
+    assert crop.shape == (64, 64, 3)
+    np.testing.assert_array_equal(crop, other)
+    shown = (float(crop[-8, 0, 0]) - float(crop[7, 0, 0])) / 49 * 64  # rows of the photo
+    assert 64 / rescale - 3 <= shown <= 64 * rescale + 3
+
+
+def test_crops_are_shrunk_as_often_as_enlarged_and_never_beyond_the_photo():
+    ramp = np.broadcast_to(np.arange(90, dtype=np.uint8)[:, None, None], (90, 90, 3))
+    rng = np.random.default_rng(0)
+    slopes = [
+        float(crop[50, 0, 0]) - float(crop[10, 0, 0])
+        for crop, in (cut_crop([ramp], 60, rng, turned=0.0, augment=False, rescale=2.0)
+                      for _ in range(400))
+    ]  # fmt: skip
+    assert min(slopes) < 23
+    assert max(slopes) == 60  # 40 rows of 60 that show all 90
+    assert 0.4 < np.mean(np.asarray(slopes) > 40) < 0.6
+
+
+@given(seed=st.integers(0, 10**6))
+def test_tones_of_a_pair_change_by_one_curve_that_never_falls(seed):
+    levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None, None], 3, axis=2)
+    toned, mirrored = change_tone([levels, levels[::-1]], np.random.default_rng(seed))
+    np.testing.assert_array_equal(toned, mirrored[::-1])
+    assert (np.diff(toned.astype(int), axis=0) >= 0).all()
+    assert (toned[0] == 0).all()
+
+
+def test_rain_on_rain_falls_on_the_rainy_photo(config, numbered_pairs):
+    alone = take(config, numbered_pairs, 4, batch_size=4, seed=3)
+    config = dataclasses.replace(config, rain_on_rain=1.0)
+    more = take(config, numbered_pairs, 4, batch_size=4, seed=3)
+    for before, after in zip(alone, more, strict=True):
+        np.testing.assert_array_equal(before["clean"], after["clean"])
+        assert (before["rainy"] != after["rainy"]).any()
+        assert (after["rainy"][..., 2].mean(axis=(1, 2)) > 150).all()  # 255 in the rainy photo
+
+
+def test_dry_examples_show_the_clean_photo_twice(config, numbered_pairs):
+    config = dataclasses.replace(config, dry=0.3, rain_on_rain=1.0)
+    batches = take(config, numbered_pairs, 20, batch_size=8, seed=3)
+    dry = [(b["clean"][i] == b["rainy"][i]).all() for b in batches for i in range(8)]
+    assert 0.2 < np.mean(dry) < 0.4
 
 
 def test_every_place_and_every_position_comes_up():
@@ -210,7 +262,7 @@ def test_a_file_that_goes_bad_during_training_stops_it_with_its_row(tmp_path):
         next(stream)
         for i in range(400):
             (tmp_path / f"clean/{i}.png").write_bytes(b"gone")
-        with pytest.raises(UserError, match=r"pairs.csv, row \d+: .*not a picture"):
+        with pytest.raises(UserError, match=r"pairs.csv, row \d+: .*(not a picture|damaged)"):
             list(stream)
         with pytest.raises(StopIteration):
             next(stream)

@@ -86,6 +86,54 @@ def test_grey_of_every_whole_type_keeps_its_numbers(tmp_path, values, white):
         np.testing.assert_allclose(shown, values.astype(np.uint32) / white % 1, atol=1 / 255)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32"])
+@pytest.mark.parametrize("least", [0, "least"])
+@pytest.mark.parametrize("after", ["dark", "bright", "any"])
+@pytest.mark.parametrize("opacity", [False, True])
+def test_changed_pixels_are_written_in_the_numbers_of_the_file(
+    tmp_path, dtype, least, after, opacity
+):
+    """Or in plain ones, where the file would read as something else."""
+    info = np.iinfo(dtype)
+    low = 0 if least == 0 or dtype[-2:] == "32" else info.min
+    high = {"int32": 65535}.get(dtype, info.max)
+    ramp = np.linspace(low, high, 56 * 40).round().astype(np.int64).reshape(40, 56)
+    values = np.dstack([ramp] * 3).astype(dtype)
+    options = {"photometric": "rgb"}
+    if opacity:
+        values = np.dstack([values, values[..., 0]])
+        options["extrasamples"] = ["unassalpha"]
+    (tmp_path / "a.tif").write_bytes(kinds.tiff(values, **options))
+    like = images.load_photo_file(tmp_path / "a.tif")
+    top = np.iinfo(like.pixels.dtype).max
+    shown = np.linspace(0, 1, 56 * 40 * 3).reshape(40, 56, 3)
+    shown = {"dark": shown / 3, "bright": 0.6 + shown / 3, "any": shown}[after]
+    pixels = (shown * top).round().astype(like.pixels.dtype)
+    images.save_photo(tmp_path / "b.tif", pixels, like)
+    back = images.load_photo_file(tmp_path / "b.tif")
+    assert np.abs(back.pixels.astype(int) - pixels).max() <= 2
+    if opacity:
+        assert np.abs(back.alpha.astype(int) - like.alpha).max() <= 2
+
+
+def test_fractions_and_ratings_stay_and_what_is_not_kept_is_named(tmp_path):
+    primaries = (64, 100, 33, 100, 30, 100, 60, 100, 15, 100, 6, 100)
+    tags = [(319, 5, 6, primaries, True), (18246, 3, 1, 4, True), (65000, 2, 3, "no", True)]
+    data = kinds.tiff(RGB, resolution=(300, 300), extratags=tags, **PLAIN)
+    like, out = written(tmp_path, data)
+    found = tifffile.TiffFile(out).pages[0].tags
+    assert found[319].value == primaries
+    assert found[319].count == 6
+    assert found[18246].value == 4
+    assert like.notes == ("tags 65000",)
+    with tifffile.TiffWriter(tmp_path / "c.tif") as file:
+        file.write(RGB, subifds=1, metadata=None, **PLAIN)
+        file.write(RGB[::2, ::2].copy(), metadata=None, **PLAIN)
+    assert images.load_photo_file(tmp_path / "c.tif").notes == ("tags SubIFDs",)
+    plain, _ = written(tmp_path, kinds.tiff(RGB, software="x", **PLAIN), "b.tif")
+    assert plain.notes == ()
+
+
 def test_twelve_bits_and_white_for_zero(tmp_path):
     values = (DEEP[..., 0] >> 4).reshape(-1, 2)
     packed = np.stack(
@@ -220,6 +268,12 @@ def test_what_describes_stays_and_what_stores_does_not(tmp_path):
         (kinds.tiff(np.zeros((8, 8), np.float64)), "floating-point"),
         (kinds.tiff(np.zeros((8, 8), np.uint64)), "64 bits"),
         (kinds.tiff(RGB, extratags=[(50706, 1, 4, (1, 4, 0, 0), True)], **PLAIN), "raw file"),
+        (
+            kinds.tiff(RGB, **PLAIN).replace(
+                struct.pack("<HHIH", 259, 3, 1, 1), struct.pack("<HHIH", 259, 3, 1, 34887)
+            ),
+            "compression 34887",
+        ),
         (kinds.tiff(RGB, **PLAIN)[:-2000], "end is missing|damaged"),
     ],
 )
@@ -228,3 +282,24 @@ def test_what_is_no_photo_is_one_line(tmp_path, data, reason):
     with pytest.raises(UserError, match=reason) as caught:
         images.load_photo_file(tmp_path / "a.tif")
     assert "\n" not in str(caught.value)
+
+
+def test_rows_of_a_strip_that_make_no_sense_are_all_rows(tmp_path):
+    data = bytearray(kinds.tiff(RGB, **PLAIN))
+    (start,) = struct.unpack_from("<I", data, 4)
+    _, _, places = exif.read_directory(lambda at, count: bytes(data[at : at + count]), start, "<")
+    struct.pack_into("<HHIi", data, places[278] - 8, 278, 9, 1, -5)
+    like, _ = written(tmp_path, bytes(data))
+    np.testing.assert_array_equal(like.pixels, RGB)
+
+
+def test_strips_that_are_more_than_the_rows_need_are_no_photo(tmp_path):
+    """Where the rows of a strip are said wrongly, the planes would be read from other places."""
+    planes = np.moveaxis(RGB, -1, 0)
+    data = bytearray(kinds.tiff(planes, planarconfig="separate", rowsperstrip=8, **PLAIN))
+    (start,) = struct.unpack_from("<I", data, 4)
+    _, _, places = exif.read_directory(lambda at, count: bytes(data[at : at + count]), start, "<")
+    struct.pack_into("<HHII", data, places[278] - 8, 278, 4, 1, 2**31 + 1)
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(UserError, match="more strips or tiles than its rows need"):
+        images.load_photo_file(tmp_path / "a.tif")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 import re
@@ -15,6 +14,7 @@ from jaxtyping import Float32, UInt8, UInt64
 from PIL import Image
 
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.files import read_csv
 
 # Two photos are near-duplicates when at most this many of the 64 hash bits differ and their
 # thumbnails correlate this strongly. Chosen on Rain800's own labels: of its 526 pairs of photos of
@@ -145,26 +145,23 @@ def read_scenes(path: str | os.PathLike[str]) -> Mapping[str, tuple[str, str]]:
     scenes: dict[str, tuple[str, str]] = {}
     splits: dict[str, str] = {}
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            for column in ("file", "scene", "split"):
-                if column not in columns:
-                    raise UserError(
-                        f"{path}: the column {column} is missing; found {', '.join(columns)}"
-                    )
-            for row in reader:
-                name, scene, split = (row[c] or "" for c in ("file", "scene", "split"))
-                if name in scenes:
-                    raise UserError(f"{path}, row {reader.line_num}: {name} stands there twice")
-                if splits.setdefault(scene, split) != split:
-                    raise UserError(
-                        f"{path}, row {reader.line_num}: scene {scene} is in {splits[scene]} and "
-                        f"in {split}; a scene belongs to one split"
-                    )
-                scenes[Path(name).as_posix()] = (scene, split)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a CSV ({error})") from error
+        (_, columns), *lines = read_csv(path) or [(1, [])]
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: there is no such file") from error
+    for column in ("file", "scene", "split"):
+        if column not in columns:
+            raise UserError(f"{path}: the column {column} is missing; found {', '.join(columns)}")
+    for number, fields in lines:
+        row = dict(zip(columns, fields, strict=False))
+        name, scene, split = (row.get(column, "") for column in ("file", "scene", "split"))
+        if name in scenes:
+            raise UserError(f"{path}, row {number}: {name} stands there twice")
+        if splits.setdefault(scene, split) != split:
+            raise UserError(
+                f"{path}, row {number}: scene {scene} is in {splits[scene]} and "
+                f"in {split}; a scene belongs to one split"
+            )
+        scenes[Path(name).as_posix()] = (scene, split)
     return scenes
 
 

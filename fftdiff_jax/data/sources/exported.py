@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import threading
 import zipfile
@@ -16,6 +15,7 @@ from fftdiff_jax.data.fingerprint import stamp_of_files
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.sources.base import PairSource
 from fftdiff_jax.errors import UserError
+from fftdiff_jax.files import read_csv
 from fftdiff_jax.pixels import to_uint8
 
 KEY = "mag_and_phase"  # export_spectra gives np.savez this name
@@ -117,15 +117,20 @@ def _read_list(manifest: Manifest) -> dict[tuple[str, str], tuple[str, str]]:
     """Maps (clean, rainy) photos to their (clean, rainy) .npz files."""
     path = spectra_folder(manifest.path) / LIST_NAME
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError as error:
+        (_, header), *lines = read_csv(path) or [(1, [])]
+    except FileNotFoundError as error:
         raise UserError(
             f"{path}: there are no exported spectra; run fftdiff-jax prepare "
             f"--output={manifest.path} --export_spectra"
         ) from error
-    if rows and set(COLUMNS) - set(rows[0]):
+    if set(COLUMNS) - set(header):
         raise UserError(f"{path}: lacks a column; it needs {', '.join(COLUMNS)}")
+
+    rows = []
+    for number, fields in lines:
+        if len(fields) != len(header):
+            raise UserError(f"{path}, row {number}: has other columns than the header")
+        rows.append(dict(zip(header, fields, strict=True)))
 
     def located(name: str) -> str:
         return os.path.normpath(path.parent / name) if name else ""
