@@ -20,6 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from fftdiff_jax.method.convolution import Conv
+
 MODULATION_STD = 0.02  # of the kernels that modulate, at first
 
 
@@ -62,9 +64,9 @@ class ResidualBlock(nn.Module):
         """Takes features and the embedded condition."""
         skip = x
         if x.shape[-1] != self.width:
-            skip = nn.Conv(self.width, (1, 1), dtype=self.dtype, name="skip")(x)
+            skip = Conv(self.width, 1, dtype=self.dtype, name="skip")(x)
         y = x if self.plain else nn.silu(nn.RMSNorm(dtype=self.dtype, name="norm")(x))
-        y = nn.Conv(self.width, (3, 3), dtype=self.dtype, name="conv_in")(y)
+        y = Conv(self.width, 3, dtype=self.dtype, name="conv_in")(y)
         if embedding is not None:
             # Not zero at first: two draws that are equal have no spread to learn from.
             some = nn.initializers.normal(MODULATION_STD)
@@ -76,7 +78,7 @@ class ResidualBlock(nn.Module):
         y = nn.relu(y) if self.plain else nn.silu(y)
         # Zero at first: a deep network starts as the identity (Goyal et al. 2017).
         zero = nn.initializers.zeros
-        y = nn.Conv(self.width, (3, 3), kernel_init=zero, dtype=self.dtype, name="conv_out")(y)
+        y = Conv(self.width, 3, kernel_init=zero, dtype=self.dtype, name="conv_out")(y)
         return skip + y
 
 
@@ -122,19 +124,17 @@ class UNet(nn.Module):
 
         plain = self.block == "plain"
         h = space_to_depth(x.astype(self.dtype), self.fold)
-        h = nn.Conv(self.widths[0], (3, 3), dtype=self.dtype, name="entry")(h)
+        h = Conv(self.widths[0], 3, dtype=self.dtype, name="entry")(h)
         skips = []
         last = len(self.widths) - 1
         for i, (width_i, count) in enumerate(zip(self.widths, self.blocks, strict=True)):
             if i > 0:
-                h = nn.Conv(width_i, (1, 1), dtype=self.dtype, name=f"shrink_{i}")(
-                    space_to_depth(h, 2)
-                )
+                h = Conv(width_i, 1, dtype=self.dtype, name=f"shrink_{i}")(space_to_depth(h, 2))
             for j in range(count):
                 h = ResidualBlock(width_i, plain, self.dtype, name=f"down_{i}_{j}")(h, embedding)
             skips.append(h)
         for i in range(last - 1, -1, -1):
-            h = nn.Conv(self.widths[i], (1, 1), dtype=self.dtype, name=f"grow_{i}")(h)
+            h = Conv(self.widths[i], 1, dtype=self.dtype, name=f"grow_{i}")(h)
             h = jnp.repeat(jnp.repeat(h, 2, axis=1), 2, axis=2) + skips[i]
             for j in range((self.blocks_up or self.blocks)[i]):
                 name = f"up_{i}_{j}"
@@ -142,9 +142,9 @@ class UNet(nn.Module):
         if not plain:
             h = nn.silu(nn.RMSNorm(dtype=self.dtype, name="exit_norm")(h))
 
-        h = nn.Conv(
+        h = Conv(
             self.channels * self.fold**2,
-            (3, 3),
+            3,
             kernel_init=nn.initializers.zeros,
             dtype=self.dtype,
             name="exit",

