@@ -61,9 +61,13 @@ def damage(folder: Path, items: Iterable[str] | None = None) -> str | None:
 
 
 def no_plain_file(folder: Path) -> str | None:
-    """The first thing below `folder` that is neither file nor folder: reading it may never end."""
+    """The first thing below `folder` that is neither file nor folder: reading it may never end.
+
+    Nor is a link to a folder: what lies behind it is not looked at here, and would be read later.
+    """
     for path in sorted(folder.rglob("*")):
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        plain = path.is_file() or (path.is_dir() and not path.is_symlink())
+        if path.exists() and not plain:
             return path.relative_to(folder).as_posix()
     return None
 

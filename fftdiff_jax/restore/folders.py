@@ -1,4 +1,4 @@
-"""Which photos are restored to where, without costing anybody a photo; and doing it.
+"""Which photos and videos are restored to where, without costing anybody a photo.
 
 Names, sizes and formats stay. What is given is never written to.
 """
@@ -6,69 +6,72 @@ Names, sizes and formats stay. What is given is never written to.
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 import hashlib
 import os
-import signal
-import sys
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fftdiff_jax.errors import Terminated, UserError, terminate
+from fftdiff_jax.data.formats import VIDEO_SUFFIXES
+from fftdiff_jax.errors import UserError
 from fftdiff_jax.restore import ledger
-from fftdiff_jax.restore.found import find_photos
+from fftdiff_jax.restore.found import Found, find_photos
 
-if TYPE_CHECKING:
-    from fftdiff_jax.restore.restorer import Restorer
-
-DRAWS_OF_A_MAP = 8  # of a map of the spread, where no number of draws is asked for
 _LONGEST_NAME = 255  # bytes, on all common file systems
-_MOST_HEARD = 10_000  # bytes of what libraries say of a photo
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A photo, where it goes, and where the map of the draws' spread goes."""
+    """A photo, and where everything goes that is made of it."""
 
     source: Path
     target: Path
-    spread: Path
+    spread: Path | None = None  # of the map of the draws' spread, where one is wanted
+    variants: tuple[Path, ...] = ()  # of single draws
     refusal: str = ""  # why it is not restored
+    mask: Path | None = None  # white where it stays as it is
+    part: ledger.Part | None = None  # of the record, where several processes share the photos
+
+    @property
+    def results(self) -> tuple[Path, ...]:
+        """All files that are written."""
+        maps = () if self.spread is None else (self.spread,)
+        return (self.target, *self.variants, *maps)
+
+    @property
+    def is_video(self) -> bool:
+        """By its name."""
+        return self.source.suffix.lower() in VIDEO_SUFFIXES
 
 
-class Outcome(NamedTuple):
-    """What became of a photo.
-
-    Attributes:
-      refusal: why it was not restored, in one line; nothing where it was.
-      not_kept: what of its file is not in the restored one.
-      warnings: what libraries said of it.
-    """
-
-    refusal: str = ""
-    not_kept: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) -> list[Job]:
+def plan(
+    pattern: str,
+    output: Path,
+    *,
+    maps: bool = False,
+    variants: int = 0,
+    keep: bool = False,
+    listed: tuple[Path, Sequence[Found]] | None = None,
+    looked: bool = True,
+) -> list[Job]:
     """Says what is restored to where, and refuses what would cost a photo of the user's.
 
     Args:
       pattern: a photo, a folder, or a pattern with wildcards.
       output: the folder, absolute.
       maps: whether maps of the spread are written too.
+      variants: how many single draws are.
       keep: whether what is there already is left alone.
+      listed: the photos of a list and the folder above them; `pattern` is then the list's name.
+      looked: look for results that would replace photos; else `require_own_targets` has to.
 
     Raises:
       UserError: nothing to restore, a place that cannot be written, or one that photos lie in that
         are no results.
     """
     try:
-        return _plan(pattern, output, maps, keep)
+        found = find_photos(pattern) if listed is None else listed
+        return _plan(pattern, found, output, maps, variants, keep, looked)
     except OSError as error:  # a name that is too long, a folder that may not be looked into
         raise UserError(
             f"{pattern[:100]}, --output {str(output)[:100]}: cannot be used "
@@ -76,8 +79,16 @@ def plan(pattern: str, output: Path, *, maps: bool = False, keep: bool = False) 
         ) from error
 
 
-def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
-    root, found = find_photos(pattern)
+def _plan(
+    pattern: str,
+    photos: tuple[Path | None, Sequence[Found]],
+    output: Path,
+    maps: bool,
+    variants: int,
+    keep: bool,
+    looked: bool,
+) -> list[Job]:
+    root, found = photos
     refusals = {one.path: one.refusal for one in found}
     below = _within(list(refusals), root, output)
     if below and not keep:
@@ -89,172 +100,67 @@ def _plan(pattern: str, output: Path, maps: bool, keep: bool) -> list[Job]:
     sources = [path for path in refusals if path not in results]
     if not sources:
         raise UserError(f"{pattern}: no photo there but those in --output")
-    targets = [output / (path.relative_to(root) if root else path.name) for path in sources]
-    # A map is called after its photo's stem where that is clear, else after its whole name.
-    stems = collections.Counter(target.with_suffix("") for target in targets)
-    spreads = [
-        target.with_name(
-            _map_name(target.stem if stems[target.with_suffix("")] == 1 else target.name)
-        )
-        for target in targets
+    targets = [
+        _written_as(output / (path.relative_to(root) if root else path.name)) for path in sources
     ]
-    clash = set(targets) & set(spreads) if maps else set()
+    # What else is made of a photo is called after its stem, or its name where stems are shared.
+    stems = collections.Counter(target.with_suffix("") for target in targets)
+    jobs = []
+    for source, target in zip(sources, targets, strict=True):
+        stem = target.stem if stems[target.with_suffix("")] == 1 else target.name
+        beside = [
+            target.with_name(_name(stem, f".variant{i + 1}{target.suffix}"))
+            for i in range(variants)
+        ]
+        spread = target.with_name(_name(stem, ".uncertainty.png")) if maps else None
+        jobs.append(Job(source, target, spread, tuple(beside), refusals[source]))
+    clash = set(targets).intersection(place for job in jobs for place in job.results[1:])
     if clash:
         raise UserError(
-            f"{pattern}: {min(clash).name} is a photo, and the name of another photo's map "
-            "of the spread; restore them into two folders"
+            f"{pattern}: {min(clash).name} is a photo, and the name of what is made of another; "
+            "restore them into two folders"
         )
     _require_writable(output)
-    _refuse_overwriting(sources, [*targets, *(spreads if maps else [])])
-    refused = [refusals[path] for path in sources]
-    return [Job(*job) for job in zip(sources, targets, spreads, refused, strict=True)]
+    if looked:
+        _refuse_overwriting(sources, [place for job in jobs for place in job.results])
+    return jobs
 
 
-def until_interrupted(waiting: Sequence[Job]) -> Iterator[Job]:
-    """Yields what is to be restored; Ctrl-C or SIGTERM ends it before the next photo at the latest.
-
-    Raised inside a call that a library makes back into Python, KeyboardInterrupt can be lost there.
-
-    Raises:
-      KeyboardInterrupt: Ctrl-C was heard during the photo before; `Terminated`: SIGTERM was.
-    """
-    raising = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: terminate}
-    heard: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
-        raising[signal.Signals(number)](number, frame)
-
-    # Not where they are ignored, as behind nohup.
-    taken = [number for number, usual in raising.items() if signal.getsignal(number) is usual]
-    for number in taken:
-        signal.signal(number, note)
-    try:
-        for job in waiting:
-            if heard:
-                raise Terminated if heard[0] == signal.SIGTERM else KeyboardInterrupt
-            yield job
-    finally:
-        for number in taken:
-            if signal.getsignal(number) is note:
-                signal.signal(number, raising[number])
-
-
-def restore(
-    restorer: Restorer,
-    job: Job,
-    *,
-    draws: int | None = None,
-    steps: int | None = None,
-    seed: int = 0,
-    spread: bool = False,
-    explain: Callable[[BaseException], str | None] = lambda error: None,
-) -> Outcome:
-    """Restores one photo and writes it; whatever goes wrong with it is a line of the outcome.
-
-    `explain` knows what the machine may lack, in one line.
-    """
-    heard: list[str] = []
-    if job.refusal:
-        return Outcome(f"{job.source}: {job.refusal}")
-    try:
-        not_kept, warnings = _restore(restorer, job, draws, steps, seed, spread, heard)
-    except UserError as error:
-        line = str(error)
-    except MemoryError:
-        line = f"{job.source}: does not fit into memory; cut or shrink it first"
-    except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        known = explain(error) or f"{type(error).__name__}: {text}; a mistake of this program"
-        line = f"{job.source}: {known}"
-    else:
-        return Outcome("", not_kept, tuple(dict.fromkeys([*warnings, *heard])))
-    return Outcome("\\n".join(line.splitlines()), (), tuple(dict.fromkeys(heard)))
-
-
-def _restore(
-    restorer: Restorer,
-    job: Job,
-    draws: int | None,
-    steps: int | None,
-    seed: int,
-    spread: bool,
-    heard: list[str],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is not kept of the photo, and what Python's libraries say of it."""
-    from fftdiff_jax.data.images import load_photo_file, save_photo, save_png
-    from fftdiff_jax.pixels import to_uint8, to_unit
-    from fftdiff_jax.restore import maps
-
-    with listening(heard):
-        photo = load_photo_file(job.source)
-    options: dict[str, Any] = {"steps": steps, "seed": seed}
-    deviation = None
-    if spread:
-        draws = draws or DRAWS_OF_A_MAP
-        restored, deviation = restorer.with_spread(photo.pixels, draws=draws, **options)
-    else:
-        restored = restorer(photo.pixels, draws=draws, **options)
-    with listening(heard):
-        lost = save_photo(job.target, restored, photo)
-    ledger.note(job.target, job.source)
-    if deviation is not None:
-        save_png(job.spread, maps.guess_map(to_uint8(to_unit(photo.pixels)), deviation))
-        ledger.note(job.spread, job.source)
-    return tuple(dict.fromkeys([*photo.notes, *lost])), photo.warnings
-
-
-@contextlib.contextmanager
-def listening(heard: list[str]) -> Iterator[None]:
-    """Takes down what libraries of C write to standard error, which names no photo."""
-    try:
-        sys.stderr.flush()
-        before = os.dup(2)
-    except (OSError, ValueError, AttributeError):
-        yield
-        return
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                sys.stderr.flush()
-            os.dup2(before, 2)
-            os.close(before)
-            file.seek(0)
-            lines = file.read(_MOST_HEARD).decode("utf-8", "backslashreplace").splitlines()
-            heard += [line.strip() for line in lines if line.strip()]
-
-
-def require_own_targets(jobs: Sequence[Job]) -> None:
+def require_own_targets(jobs: Sequence[Job], *, looked: bool = True) -> None:
     """Raises `UserError` where two photos would go to one place, or one into another's.
 
-    For jobs of several patterns, each of which was planned by itself.
+    For jobs of several patterns, each of which was planned by itself. Not `looked`: by their names
+    alone, without a look at any file.
     """
     places: dict[Path, Path] = {}
     for job in jobs:
-        other = places.setdefault(job.target, job.source)
-        if other != job.source:
-            raise UserError(
-                f"{other} and {job.source} would both be restored to {job.target}; "
-                "restore them into two folders"
-            )
-    _refuse_overwriting([job.source for job in jobs], [job.target for job in jobs])
+        if job.source == job.target:
+            raise UserError(f"--output: {job.target} would overwrite itself; choose another folder")
+        for place in job.results:
+            if place in places:
+                raise UserError(
+                    f"{places[place]} and {job.source} would share {place}; "
+                    "restore them into two folders"
+                )
+            places[place] = job.source
+    if looked:
+        _refuse_overwriting(
+            [job.source for job in jobs], [place for job in jobs for place in job.results]
+        )
 
 
-def require_own_results(jobs: Sequence[Job], maps: bool, keep: bool) -> None:
+def require_own_results(jobs: Sequence[Job], keep: bool) -> None:
     """Raises `UserError` where a file would be replaced that is no result of the same photo.
 
     With `keep` files stay as they are; but one that came from another photo is not this one's.
     """
     jobs = [job for job in jobs if not job.refusal]
-    folders = {job.target.parent for job in jobs}
-    known = {folder: ledger.sources(folder) for folder in folders}
+    there = {place for job in jobs for place in job.results if os.path.lexists(place)}
+    known = ledger.origins(there)
     for job in jobs:
-        for place in (job.target, job.spread) if maps else (job.target,):
-            source = known[place.parent].get(place.name)
-            if source == job.source or not os.path.lexists(place) or (keep and source is None):
+        for place in job.results:
+            source = known.get(place)
+            if source == job.source or place not in there or (keep and source is None):
                 continue
             origin = f"restored from {source}" if source else "and no result of this photo"
             others = "" if keep else ", --skip_existing keeps it, --overwrite replaces it"
@@ -284,17 +190,18 @@ def _require_writable(folder: Path) -> None:
 
 def _refuse_overwriting(sources: Sequence[Path], targets: Sequence[Path]) -> None:
     """No result may take the place of any photo of the input, whatever its path is called."""
+    there = {target: status for target in targets if (status := _status(target)) is not None}
+    if not there:
+        return
     inputs = {(s.st_dev, s.st_ino): path for path in sources if (s := _status(path)) is not None}
-    for target in targets:
-        status = _status(target)
-        if status is not None and (status.st_dev, status.st_ino) in inputs:
+    for target, status in there.items():
+        if (status.st_dev, status.st_ino) in inputs:
             path = inputs[status.st_dev, status.st_ino]
             raise UserError(f"--output: {target} would overwrite {path}; choose another folder")
 
 
-def _map_name(stem: str) -> str:
-    """A file name for the map of a photo that is called so, no longer than names may be."""
-    ending = ".uncertainty.png"
+def _name(stem: str, ending: str) -> str:
+    """A file name for what is made of a photo that is called so, no longer than names may be."""
     if len(os.fsencode(stem + ending)) > _LONGEST_NAME:
         mark = hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
         kept = os.fsencode(stem)[: _LONGEST_NAME - len(ending) - 9].decode("utf-8", "ignore")
@@ -309,5 +216,8 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
-def photos(count: int) -> str:
-    return f"{count} photo{'s' * (count != 1)}"
+def _written_as(path: Path) -> Path:
+    """Videos come in the containers that can be written."""
+    suffix = path.suffix.lower()
+    container = VIDEO_SUFFIXES.get(suffix, suffix)
+    return path if container == suffix else path.with_suffix(container)

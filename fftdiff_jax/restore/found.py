@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fftdiff_jax.data.formats import PHOTO_SUFFIXES, kind_of, other_picture
+from fftdiff_jax.data.formats import PHOTO_SUFFIXES, VIDEO_SUFFIXES, kind_of, other_picture
 from fftdiff_jax.errors import UserError
 
 
@@ -29,6 +29,8 @@ def find_photos(pattern: str) -> tuple[Path | None, list[Found]]:
     Raises:
       UserError: nothing there, or nothing that looks like a photo.
     """
+    if not pattern:  # else it would be the folder in which the command runs
+        raise UserError("a photo has no name: one of the words is empty")
     path = Path(os.path.abspath(os.path.expanduser(pattern)))
     if path.is_dir():
         root, entries = path, sorted(_below(path))
@@ -44,11 +46,13 @@ def find_photos(pattern: str) -> tuple[Path | None, list[Found]]:
         Found(entry, "" if refusal is None else refusal)
         for entry in entries
         if not any(part.startswith((".", "__MACOSX")) for part in entry.relative_to(root).parts)
-        and (refusal := _refusal(entry, real)) != _NO_PICTURE
+        and (refusal := _refusal(entry, real, videos=root != path)) != _NO_PICTURE
     ]
     if not found:
         known = ", ".join(sorted(PHOTO_SUFFIXES))
-        raise UserError(f"{pattern}: no photo there (looked for {known})")
+        filmed = any(entry.suffix.lower() in VIDEO_SUFFIXES for entry in entries)
+        hint = "; its videos are restored when they are named, as with '*.mp4'" if filmed else ""
+        raise UserError(f"{pattern}: no photo there (looked for {known}){hint}")
     return root, found
 
 
@@ -70,7 +74,7 @@ def _below(folder: Path) -> Iterator[Path]:
     yield from unreadable
 
 
-def _refusal(path: Path, root: Path) -> str | None:
+def _refusal(path: Path, root: Path, *, videos: bool) -> str | None:
     """Why a path is not restored: None where it is, `_NO_PICTURE` where it looks like none."""
     if path.is_dir():
         if path.is_symlink():
@@ -79,6 +83,9 @@ def _refusal(path: Path, root: Path) -> str | None:
         return _NO_PICTURE if os.access(path, os.R_OK | os.X_OK) else "may not be looked into"
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return None
+    # Hours of work: not for every clip that lies beside some photos.
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return None if videos else _NO_PICTURE
     other = other_picture(path.suffix)
     if other:
         return f"is {other}, which is not read here; save it as JPEG, PNG or TIFF"

@@ -42,7 +42,7 @@ class PacedBar(tqdm):
 
 
 class PhotoBars:
-    """A bar over photos, and one over the tiles of each that takes a while; a context.
+    """A bar over photos, and one over the tiles (or frames) of each that takes a while; a context.
 
     A single photo has the latter alone. `tiles` is what `Restorer.watched` takes.
     """
@@ -56,7 +56,7 @@ class PhotoBars:
         """
         # None: not where nobody looks.
         self._options: dict[str, Any] = {"disable": None if shown else True, "dynamic_ncols": True}
-        self._name = ""
+        self._name = self._video = ""
         self._tiles: PacedBar | None = None
         self._photos: PacedBar | None = None
         if photos > 1:
@@ -83,7 +83,7 @@ class PhotoBars:
 
     def begin(self, name: str) -> None:
         """A photo of this name comes next."""
-        self._name = name
+        self._name, self._video = name, ""
 
     def tiles(self, seen: Tiles) -> None:
         """So many tiles of the photo are done."""
@@ -92,6 +92,14 @@ class PhotoBars:
             what = f"{self._name}, {seen.megapixels:.1f} megapixels"
             self._tiles = self._tile_bar(what, seen.total)
         self._tiles.update(seen.done - self._tiles.n)
+
+    def frames(self, done: int, total: int) -> None:
+        """So many frames of the video are done."""
+        if self._tiles is None or self._video != self._name:
+            self._video = self._name
+            self._close_tiles()
+            self._tiles = self._tile_bar(self._name, total, " frame", initial=done)
+        self._tiles.update(done - self._tiles.n)
 
     def end(self) -> None:
         """The photo is done, or refused."""
@@ -105,12 +113,15 @@ class PhotoBars:
             self._tiles.close()
             self._tiles = None
 
-    def _tile_bar(self, what: str, count: int | None) -> PacedBar:
+    def _tile_bar(
+        self, what: str, count: int | None, unit: str = " tile", initial: int = 0
+    ) -> PacedBar:
         several = self._photos is not None
         return PacedBar(
             desc=what,
             total=count,
-            unit=" tile",
+            initial=initial,
+            unit=unit,
             delay=PATIENCE if several else 0,
             position=int(several),
             leave=not several,

@@ -19,8 +19,8 @@ from fftdiff_jax.errors import UserError
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.metrics import draws as drawing
 from fftdiff_jax.metrics.power import spectral_power
-from fftdiff_jax.pixels import pixel_type, to_type, to_uint8
-from fftdiff_jax.restore import pillow
+from fftdiff_jax.pixels import pixel_type, to_type, to_uint8, to_unit
+from fftdiff_jax.restore import blending, pillow
 from fftdiff_jax.restore.engine import Engine, Strip
 from fftdiff_jax.restore.tiling import Watch
 
@@ -62,6 +62,8 @@ class Restorer:
         self.params, self.config, self.step, self.name = params, config, step, name
         self._engine = Engine(make_method(config), params, config.sampling)
         self._watch: Watch = lambda tiles: None
+        self._strength = 1.0
+        self._protect: blending.Mask | None = None
 
     @classmethod
     def from_checkpoint(cls, path: str | Path) -> Restorer:
@@ -86,7 +88,9 @@ class Restorer:
         asked = dataclasses.asdict(self.config.sampling) | changes
         sampling = configuration.from_dict(asked, SamplingConfig, "sampling")
         config = dataclasses.replace(self.config, sampling=sampling)
-        return Restorer(self.params, config, self.step, self.name).watched(self._watch)
+        other = Restorer(self.params, config, self.step, self.name).watched(self._watch)
+        other._strength, other._protect = self._strength, self._protect
+        return other
 
     def watched(self, watch: Watch) -> Restorer:
         """The same restorer and programs; `watch` hears of every batch of tiles (`tiling.Tiles`).
@@ -95,6 +99,25 @@ class Restorer:
         """
         other = copy.copy(self)
         other._watch = watch
+        return other
+
+    def blended(self, strength: float = 1.0, protect: Any = None) -> Restorer:
+        """The same restorer and programs; of what it does to photos, so much is taken over.
+
+        Draws are blended in the same way, so where the photo stays as it is they do not differ.
+
+        Args:
+          strength: from 0, photos stay as they are, to 1, all is taken over.
+          protect: a mask, which is fitted to each photo's size: white (255 or 1.0) stays exactly
+            as it is, black is restored, grey is in between. An array (h, w) or (h, w, 3) of bool,
+            uint8, uint16 or floats in [0, 1], or a Pillow image; None: nothing is protected.
+
+        Raises:
+          UserError: the strength is out of its range, or the mask is none.
+        """
+        other = copy.copy(self)
+        other._strength = blending.require_strength(strength)
+        other._protect = None if protect is None else blending.to_mask(protect)
         return other
 
     def __repr__(self) -> str:
@@ -288,7 +311,16 @@ class Restorer:
         seed = configuration.from_dict({"seed": seed}, TrainingConfig, "draw").seed
         if draws:
             self.require_draws()
-        return self._engine.strips(photo, range(draws), steps, seed, self._watch)
+        strips = self._engine.strips(photo, range(draws), steps, seed, self._watch)
+        if self._strength == 1 and self._protect is None:
+            return strips
+        mask = self._protect
+        if mask is not None:
+            mask = blending.fitted(mask, *photo.shape[:2])
+        return (
+            blending.blend(strip, to_unit(photo[strip.rows]), self._strength, mask)
+            for strip in strips
+        )
 
 
 def _several(draws: int) -> int:

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from fftdiff_jax.restore import folders
+from fftdiff_jax.restore import folders, one_by_one
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def usual_handler():
 
 
 def job(tmp_path, name):
-    return folders.Job(tmp_path / name, tmp_path / f"restored_{name}", tmp_path / f"spread_{name}")
+    return folders.Job(tmp_path / name, tmp_path / f"restored_{name}")
 
 
 def interrupt():
@@ -28,7 +28,7 @@ def interrupt():
 
 def test_ctrl_c_that_is_lost_on_its_way_ends_before_the_next_photo(tmp_path):
     before = signal.getsignal(signal.SIGINT)
-    photos = folders.until_interrupted([job(tmp_path, name) for name in "abc"])
+    photos = one_by_one.until_interrupted([job(tmp_path, name) for name in "abc"])
     assert [next(photos).source.name, next(photos).source.name] == ["a", "b"]
     # As a library does that clears what is raised in its callbacks.
     with contextlib.suppress(KeyboardInterrupt):
@@ -41,9 +41,9 @@ def test_ctrl_c_that_is_lost_on_its_way_ends_before_the_next_photo(tmp_path):
 def test_ctrl_c_ends_a_photo_at_once_and_all_photos_come_without(tmp_path):
     waiting = [job(tmp_path, name) for name in "abc"]
     before = signal.getsignal(signal.SIGINT)
-    assert list(folders.until_interrupted(waiting)) == waiting
+    assert list(one_by_one.until_interrupted(waiting)) == waiting
     assert signal.getsignal(signal.SIGINT) is before
-    photos = folders.until_interrupted(waiting)
+    photos = one_by_one.until_interrupted(waiting)
     next(photos)
     with pytest.raises(KeyboardInterrupt):
         interrupt()
@@ -55,7 +55,7 @@ def test_ctrl_c_that_is_ignored_stays_ignored(tmp_path):
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         waiting = [job(tmp_path, name) for name in "ab"]
-        for _ in folders.until_interrupted(waiting):
+        for _ in one_by_one.until_interrupted(waiting):
             interrupt()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fftdiff_jax.data import images
-from fftdiff_jax.restore import folders
+from fftdiff_jax.restore import folders, one_by_one
 from tests.data import kinds
 
 MUTATIONS = 6  # of each of some 24 files
@@ -59,11 +59,11 @@ def test_every_mutated_file_is_restored_or_named(tmp_path, tiny_restorer, soon):
             (tmp_path / "in" / f"{i}_{name}").write_bytes(mutated(data, rng) if i else data)
     jobs = folders.plan(str(tmp_path / "in"), tmp_path / "out")
     assert len(jobs) == MUTATIONS * len(kinds.every_format())
-    folders.restore(tiny_restorer, jobs[0])  # compiles
+    one_by_one.restore(tiny_restorer, jobs[0])  # compiles
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     count = 0
     for job in jobs:
-        outcome = folders.restore(tiny_restorer, job)
+        outcome = one_by_one.restore(tiny_restorer, job)
         assert "\n" not in outcome.refusal
         assert "a mistake of this program" not in outcome.refusal, outcome.refusal
         assert "TimeoutError" not in outcome.refusal, job.source

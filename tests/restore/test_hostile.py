@@ -188,6 +188,12 @@ def swap_for_zeros(path):
     path.symlink_to("/dev/zero")
 
 
+def swap_for_link(path, target):
+    """What a folder held lies elsewhere."""
+    path.rename(target)
+    path.symlink_to(target)
+
+
 def stretch(path):
     os.truncate(path, 10**12)
 
@@ -214,6 +220,8 @@ FOLDERS = {
     "sums: a pipe": lambda step: swap_for_pipe(step / "checksums.json"),
     "weights: a pipe": lambda step: swap_for_pipe(step / "weights" / "manifest.ocdbt"),
     "weights: /dev/zero": lambda step: (step / "weights" / "more").symlink_to("/dev/zero"),
+    "weights: elsewhere": lambda step: swap_for_link(step / "weights", step.parents[2] / "else"),
+    "config: elsewhere": lambda step: swap_for_link(step / "config", step.parents[2] / "else"),
     "weights: endless": lambda step: stretch(step / "weights" / "manifest.ocdbt"),
     "scores: a list": lambda step: (step / "metrics" / "metrics").write_text("[1]"),
     "scores: a text": lambda step: (step / "metrics" / "metrics").write_text('{"psnr_y": "x"}'),
@@ -238,6 +246,7 @@ def test_such_a_run_folder_is_refused(tmp_path, run_folder, kind):
     FOLDERS[kind](tmp_path / "run" / "checkpoints" / "1")
     line = refused(tmp_path / "run")
     assert "secret" not in line or "not there" in line
+    assert "no plain file" in line or "elsewhere" not in kind
 
 
 def test_a_folder_of_another_run_is_opened(run_folder):

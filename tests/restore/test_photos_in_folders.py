@@ -11,7 +11,8 @@ from PIL import Image
 
 from fftdiff_jax.data import images
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.restore import folders, ledger
+from fftdiff_jax.restore import folders, ledger, one_by_one
+from fftdiff_jax.restore.restorer import Variants
 from tests.commands import environment
 from tests.data import kinds
 
@@ -24,6 +25,9 @@ class Same:
     def __call__(self, photo, **options):
         return photo
 
+    def variants(self, photo, shown, **options):
+        return Variants(photo, np.stack([photo] * shown), np.zeros(photo.shape[:2]))
+
 
 def put(folder, **files):
     folder.mkdir(parents=True, exist_ok=True)
@@ -34,8 +38,8 @@ def put(folder, **files):
 def restored(folder, pattern="in", output="out", **options):
     """What becomes of each photo of a folder, by its name."""
     jobs = folders.plan(str(folder / pattern), folder / output, **options)
-    folders.require_own_results(jobs, False, options.get("keep", False))
-    return {job.source.name: folders.restore(Same(), job) for job in jobs}
+    folders.require_own_results(jobs, options.get("keep", False))
+    return {job.source.name: one_by_one.restore(Same(), job) for job in jobs}
 
 
 def test_whatever_looks_like_a_photo_is_restored_or_named(tmp_path):
@@ -96,8 +100,8 @@ def test_whatever_is_raised_is_one_line_and_the_rest_goes_on(tmp_path, monkeypat
             raise KeyError("a mistake")
 
     (job, *_) = folders.plan(str(tmp_path / "in"), tmp_path / "other")
-    assert "a mistake of this program" in folders.restore(Broken(), job).refusal
-    known = folders.restore(Broken(), job, explain=lambda error: "the machine lacks it")
+    assert "a mistake of this program" in one_by_one.restore(Broken(), job).refusal
+    known = one_by_one.restore(Broken(), job, explain=lambda error: "the machine lacks it")
     assert known.refusal == f"{job.source}: the machine lacks it"
 
 
@@ -106,7 +110,7 @@ def test_what_libraries_say_of_a_photo_comes_with_its_outcome(tmp_path, capfd):
     whole = kinds.encoded("TIFF", compression="tiff_lzw")
     put(tmp_path / "in", a__tif=whole[:1000] + bytes(300) + whole[1300:])
     heard = []
-    with folders.listening(heard):
+    with one_by_one.listening(heard):
         os.write(2, b"raw line\nraw line 2\n")
     assert heard == ["raw line", "raw line 2"]
     (outcome,) = restored(tmp_path).values()
@@ -120,12 +124,11 @@ def test_names_as_long_as_they_may_be(tmp_path):
         assert 250 < len(os.fsencode(name)) <= 255
         put(tmp_path / "in")
         (tmp_path / "in" / name).write_bytes(kinds.encoded("PNG"))
-    jobs = folders.plan(str(tmp_path / "in"), tmp_path / "out", maps=True)
+    jobs = folders.plan(str(tmp_path / "in"), tmp_path / "out", maps=True, variants=2)
     for job in jobs:
-        assert folders.restore(Same(), job) == folders.Outcome()
-        assert job.target.exists()
-        images.save_png(job.spread, np.zeros((2, 2), np.uint8))
-    assert len(list((tmp_path / "out").iterdir())) == 4
+        assert one_by_one.restore(Same(), job) == one_by_one.Outcome()
+        assert all(place.exists() for place in job.results)
+    assert len([path for path in (tmp_path / "out").iterdir() if path.suffix == ".png"]) == 8
 
 
 def test_originals_are_never_replaced(tmp_path):
@@ -159,9 +162,37 @@ def test_without_a_place_for_records_files_count_as_the_users(tmp_path, monkeypa
     put(tmp_path / "in", a__png=kinds.encoded("PNG"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "in" / "a.png"))  # no folder
     assert not restored(tmp_path)["a.png"].refusal
-    assert ledger.sources(tmp_path / "out") == {}
+    assert ledger.origins([tmp_path / "out" / "a.png"]) == {}
     with pytest.raises(UserError, match="is there already"):
         restored(tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_a_record_that_is_no_file_is_passed_over(tmp_path, monkeypatch, make):
+    put(tmp_path / "in", a__png=kinds.encoded("PNG"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    place = ledger._record(tmp_path / "out")
+    place.parent.mkdir(parents=True)
+    make(place)
+    assert not restored(tmp_path)["a.png"].refusal
+    assert ledger.origins([tmp_path / "out" / "a.png"]) == {}
+
+
+def test_a_record_of_nonsense_counts_for_nothing(tmp_path, monkeypatch):
+    put(tmp_path / "in", a__png=kinds.encoded("PNG"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    place = ledger._record(tmp_path / "out")
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"[" * 100_000 + b"\n3\n{}\n[1,2]\n\xff\n[[],1,1,1]\n")
+    assert not restored(tmp_path)["a.png"].refusal
+    assert set(ledger.origins([tmp_path / "out" / "a.png"])) == {tmp_path / "out" / "a.png"}
+
+
+def test_an_empty_name_is_not_the_folder_one_is_in(tmp_path, monkeypatch):
+    put(tmp_path, a__png=kinds.encoded("PNG"))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="is empty"):
+        folders.plan("", tmp_path / "out")
 
 
 def command(folder, *words, **options):
@@ -219,3 +250,16 @@ def test_a_photo_called_like_a_flag_says_how(tmp_path):
         _, err = process.communicate(timeout=100)
     assert len(err.splitlines()) == 1
     assert "-- -dash.png" in err
+
+
+def test_photos_whose_names_are_one_to_the_file_system_of_the_output(tmp_path):
+    """As A.png and a.png on cards and many network disks: here a second name of one file."""
+    put(tmp_path / "in", A__png=kinds.encoded("PNG"), a__png=kinds.encoded("PNG"))
+    first, second = folders.plan(str(tmp_path / "in"), tmp_path / "out")
+    assert not one_by_one.restore(Same(), first).refusal
+    os.link(first.target, second.target)
+    refusal = one_by_one.restore(Same(), second).refusal
+    assert f"would take the place of {first.source.name}" in refusal
+    assert not one_by_one.restore(Same(), first).refusal  # its own result is replaced
+    second.target.unlink()
+    assert not one_by_one.restore(Same(), second).refusal
