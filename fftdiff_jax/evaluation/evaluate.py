@@ -26,10 +26,10 @@ from fftdiff_jax.evaluation.records import PhotoResult, ResultFolder
 from fftdiff_jax.evaluation.settings import EvaluationSettings
 from fftdiff_jax.evaluation.summary import choose_shown, summarise, summarise_realism
 from fftdiff_jax.files import write_text
-from fftdiff_jax.metrics import calibration, realism
-from fftdiff_jax.metrics.lpips import PERCEPTUAL_NETS
+from fftdiff_jax.metrics import calibration, frozen, realism
 from fftdiff_jax.metrics.scores import SCORES, measured, score_photos
 from fftdiff_jax.pixels import centre_crop, to_uint8
+from fftdiff_jax.restore.shards import deal, file_size
 from fftdiff_jax.restore.tiling import choose_side
 
 SHOWN_SIDE = 480  # pixels of a photo's middle in before_after.png
@@ -102,7 +102,7 @@ def evaluate(
         "steps": settings.steps,
         "draws": settings.draws,
         "seed": settings.seed,
-        "lpips": [net for net in PERCEPTUAL_NETS if net in settings.lpips_nets],
+        "lpips": [net for net in frozen.NETWORKS if net in settings.lpips_nets],
     }
     folder.open(identity, restart=settings.restart)
     _score_missing(restorer, manifest, rows, folder, settings)
@@ -136,7 +136,9 @@ def _score_missing(
     """Scores those of this process's rows that the folder lacks, and keeps them there."""
     done = folder.read()
     index, count = settings.process
-    todo = [row for row in rows[index::count] if row.number not in done]
+    shards = deal([file_size(str(row.rainy)) for row in rows], count)
+    own = [row for row, shard in zip(rows, shards, strict=True) if shard == index]
+    todo = [row for row in own if row.number not in done]
     # The first call of each size of tiles compiles: that is no part of the time a photo takes.
     for side in {choose_side(*photo_size(str(row.rainy))) for row in todo}:
         blank = np.zeros((side, side, 3), np.uint8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.metrics.lpips import require_network
+from fftdiff_jax.metrics import frozen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,7 +16,7 @@ class EvaluationSettings:
       steps, draws: as for a restorer; None takes its own. What is scored is the mean of the draws.
       limit: the first so many pairs only; None or 0 takes all. A larger limit goes on.
       seed: of the draws; every photo is drawn with the same one.
-      lpips_nets: networks that LPIPS is measured with, of `lpips.PERCEPTUAL_NETS`, or none.
+      lpips_nets: networks that LPIPS is measured with, of `frozen.NETWORKS`, or none.
       save_photos: keep the restored photos in restored/.
       restart: discard what the result folder holds.
       process: which process this is, from 0, of how many that restore a part of the pairs each.
@@ -49,4 +49,4 @@ class EvaluationSettings:
                 "--restart would discard what other processes do; empty the folder first"
             )
         for net in self.lpips_nets:
-            require_network(net)
+            frozen.require(net)

@@ -1,7 +1,10 @@
 r"""Weights to keep: a run of 20 hours and more on one core, in sessions that go on from each other.
 
-    fftdiff-jax train --config=long \
-        --config.data.manifest=train.csv --workdir=runs/long
+    fftdiff-jax train --config=long --config.data.manifest=train.csv \
+        --config.training.initial_weights=smaller.safetensors --workdir=runs/long
+
+It begins as a smaller network that was trained before, such as that of the weights in the box, and
+is wider than that from the first step on (fftdiff_jax/training/growth.py).
 
 Muon at a constant rate, so that nobody has to know how long it will be. To end it, or to see what
 it is worth so far, copy the folder, say at which step to stop and over how many of the last
@@ -22,26 +25,30 @@ def get_config() -> Config:
     return Config(
         data=DataConfig(
             manifest="train.csv",
-            crop_size=96,
+            crop_size=160,
+            rescale=1.5,
+            retoned=0.3,
             pair_repeats=2,
-            rendered_rain=0.3,
+            rendered_rain=0.4,
+            rain_on_rain=0.1,
+            dry=0.08,
             toned_rain=0.2,
             photographed_rain=0.25,
         ),
-        model=ModelConfig(widths=(48, 96, 160), blocks=(1, 2, 4), block="plain"),
+        model=ModelConfig(widths=(48, 96, 192), blocks=(1, 2, 4)),
         diffusion=DiffusionConfig(perceptual_weight=0.1, draw_share=0.0),
         training=TrainingConfig(
             steps=1_000_000,
-            batch_size=16,
+            batch_size=6,
             seed=26,
             optimizer="muon",
-            muon_rate=0.01,
-            muon_weight_decay=0.2,
-            learning_rate=1e-3,
+            muon_rate=0.003,
+            muon_weight_decay=0.1,
+            learning_rate=5e-4,
             schedule="constant",
-            warmup_steps=300,
+            warmup_steps=200,
             ema_decay=0.999,
-            checkpoint_every=500,
+            checkpoint_every=200,
             evaluate_every=1000,
             evaluate_photos=63,
         ),

@@ -13,7 +13,7 @@ from fftdiff_jax.config import DiffusionConfig
 from fftdiff_jax.method import diffusion, spectra
 from fftdiff_jax.method.denoiser import Direct, Prediction
 from fftdiff_jax.method.method import Method
-from fftdiff_jax.metrics import lpips
+from fftdiff_jax.metrics import frozen, lpips
 from fftdiff_jax.training.examples import Noised
 
 # Where L1 is rounded off, a fortieth of a grey level. At a sharp kink the sign of an error of the
@@ -136,4 +136,4 @@ def state_loss(method: Method, prediction: Prediction, examples: Noised) -> Floa
 
 def perceptual_network(config: DiffusionConfig) -> PyTree:
     """The frozen weights of LPIPS (AlexNet) for the losses; None where they do not use them."""
-    return lpips.perceptual_params("alexnet") if config.perceptual_weight > 0 else None
+    return frozen.load("alexnet") if config.perceptual_weight > 0 else None

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PyTree
 from fftdiff_jax.config import Config, TrainingConfig
 from fftdiff_jax.method.method import make_method
 from fftdiff_jax.restore.weights import require_same_tree
+from fftdiff_jax.training.growth import grow
 from fftdiff_jax.training.muon import scale_by_muon
 
 # What the kernels are multiplied by that see the denoiser's other pictures, where it starts as the
@@ -116,12 +117,19 @@ def create_state(config: Config) -> TrainState:
 def start_from(state: TrainState, params: PyTree, where: str) -> TrainState:
     """The state before the first step, with parameters that were trained before.
 
+    Those of a network with fewer channels or blocks are taken into this one (training/growth.py).
     Where they hold no denoiser, it starts as the first estimate's network, which looks at its guess
     (at t = 1 the rainy photo), and at nothing else for long: its entry has small kernels for that.
+    Theirs is left out where this state has none, since no draws are trained.
 
     Raises:
       UserError: they are those of another network; `where` names them.
     """
+    params = {
+        name: grow(tree, state.params[name]) if name in state.params else tree
+        for name, tree in params.items()
+        if name in state.params or name != "denoiser"
+    }
     if "denoiser" in state.params and "denoiser" not in params and "first" in params:
         params = params | {"denoiser": _denoiser_from(params["first"], state.params["denoiser"])}
     require_same_tree(params, state.params, where)

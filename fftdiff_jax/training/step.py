@@ -30,6 +30,21 @@ def make_train_step(config: Config) -> TrainStep:
     and the means over the whole batch of loss, gradient norm, update norm and parameter norm. The
     state's buffers are donated.
     """
+    return jax.pmap(
+        make_device_step(config),
+        axis_name=AXIS,
+        in_axes=(None, 0, None),
+        out_axes=(None, None),
+        donate_argnums=(0,),
+    )
+
+
+def make_device_step(config: Config) -> TrainStep:
+    """What one device does in a step, with its own part of the batch: (examples, h, w, 3).
+
+    It means something only where a mesh or `jax.pmap` names the axis `AXIS`: over it the gradients
+    are averaged.
+    """
     optimizer, method = make_optimizer(config.training), make_method(config)
     base_key = jax.random.key(config.training.seed)
 
@@ -59,9 +74,7 @@ def make_train_step(config: Config) -> TrainStep:
         }
         return new, norms
 
-    return jax.pmap(
-        step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=(0,)
-    )
+    return step
 
 
 def batch_loss(

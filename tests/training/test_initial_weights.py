@@ -149,6 +149,14 @@ def test_a_run_starts_from_the_averaged_weights_of_another(tmp_path):
         np.abs(a - b).max() > 1e-2 for a, b in zip(jax.tree.leaves(second), fresh, strict=True)
     )
 
-    wider = dataclasses.replace(again, model=dataclasses.replace(config.model, widths=(16, 16)))
+    # Draws are left out of a run that trains none.
+    alone = dataclasses.replace(config, training=dataclasses.replace(training, steps=1))
+    train(alone, tmp_path / "alone", progress=False)
+    back, _, _ = load_weights(tmp_path / "alone")
+    assert set(back) == {"first"}
+    for a, b in zip(jax.tree.leaves(both["first"]), jax.tree.leaves(back), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+    narrower = dataclasses.replace(again, model=dataclasses.replace(config.model, widths=(4, 4)))
     with pytest.raises(UserError, match=r"initial_weights .*drawn: .*the configuration wants"):
-        train(wider, tmp_path / "third", progress=False)
+        train(narrower, tmp_path / "third", progress=False)

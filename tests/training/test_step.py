@@ -21,7 +21,7 @@ from fftdiff_jax.config import (
     TrainingConfig,
 )
 from fftdiff_jax.method.method import Method, make_method
-from fftdiff_jax.metrics import lpips
+from fftdiff_jax.metrics import frozen
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.examples import Batch, drawn_examples, spread_times
 from fftdiff_jax.training.losses import perceptual_network
@@ -107,7 +107,7 @@ def test_black_and_white_crops_give_finite_gradients():
 
 
 def test_perceptual_term_raises_the_loss_by_its_share():
-    weights = lpips.perceptual_params("alexnet")
+    weights = frozen.load("alexnet")
     losses = []
     for weight in (0.0, 0.1, 0.2):
         diffusion = dataclasses.replace(BASE.diffusion, perceptual_weight=weight)
