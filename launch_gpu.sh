@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trains on Great Lakes (University of Michigan) or any Slurm cluster with GPUs:
+# Trains, restores or evaluates on Great Lakes (University of Michigan) or any Slurm cluster with GPUs:
 #
 #   sbatch --account=YOUR_ACCOUNT launch_gpu.sh \
 #     --config=experiments/configs/rain1400_gpu.py --config.data.manifest=rain1400.csv \
@@ -20,7 +20,9 @@
 #   FFTDIFF_MODULES       modules to load first, e.g. "python/3.11"
 #   FFTDIFF_SCRATCH       for caches (the account's scratch folder, else ~/.cache)
 #   FFTDIFF_LOCAL_SHARDS  1: copy the manifest's TFDS shards to each node's own disk first
-#   FFTDIFF_VERB          what runs: train (the default), or evaluate; tasks of an array share it
+#   FFTDIFF_VERB          what runs: train (the default), or restore or evaluate, whose photos the
+#                         tasks of an array share: FFTDIFF_VERB=restore sbatch --array=0-63 ...
+#   FFTDIFF_SHARDS        how many shards there are, where the array is a part of them: --array=3,7
 #SBATCH --job-name=fftdiff_jax
 #SBATCH --partition=spgpu
 #SBATCH --nodes=1
@@ -109,14 +111,61 @@ if [ "${FFTDIFF_LOCAL_SHARDS:-0}" = 1 ] && [ "${FFTDIFF_VERB:-train}" = train ];
   arguments+=(--config.data.shards_dir="$here")
 fi
 
-# ---- evaluation: one process a job, the tasks of an array share the photos --------------------------
-if [ "${FFTDIFF_VERB:-train}" != train ]; then
-  if [ -n "${SLURM_ARRAY_TASK_COUNT:-}" ]; then
-    arguments+=(--process_index=$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN))
-      --process_count="$SLURM_ARRAY_TASK_COUNT")
+job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
+job=${job:-$SLURM_JOB_ID} # an array's own number means all of its tasks
+
+supervise() { # SIGNAL COMMAND...: runs it, hands Slurm's warning on; leaves its exit code in $code
+  local signal=$1
+  shift
+  "$@" &
+  child=$!
+  warned=0
+  # shellcheck disable=SC2064
+  trap "warned=1; say 'asked to save and end'; kill -$signal $child" USR1
+  trap 'say "ended from outside"' TERM # by scancel or preemption: Slurm has told the steps itself
+  while true; do
+    code=0
+    wait "$child" || code=$?
+    kill -0 "$child" 2> /dev/null || break # else a trap cut the waiting short
+  done
+  code=0
+  wait "$child" || code=$?
+}
+
+requeue() { # WHY WHERE: back into the queue, or else says how to go on
+  say "exit code $code: $1"
+  # Not when the user or Slurm has ended the job; and an interactive job cannot wait in a queue.
+  if scontrol show job -o "$job" 2> /dev/null | grep -q 'JobState=RUNNING .*BatchFlag=1'; then
+    say "back into the queue; it goes on from $2"
+    scontrol requeue "$job" && exit 0
   fi
-  exec srun --nodes=1 --ntasks=1 "$venv/bin/python" -u -m "experiments.$FFTDIFF_VERB" \
+  say "the same command goes on from $2"
+  exit "$code"
+}
+
+# ---- photos: one process a job, the tasks of an array share them ------------------------------------
+if [ "${FFTDIFF_VERB:-train}" != train ]; then
+  if [ -n "${FFTDIFF_SHARDS:-}" ]; then
+    arguments+=(--shard="${SLURM_ARRAY_TASK_ID:-0}/$FFTDIFF_SHARDS")
+  elif [ -n "${SLURM_ARRAY_TASK_COUNT:-}" ]; then
+    arguments+=(--shard="$((SLURM_ARRAY_TASK_ID - SLURM_ARRAY_TASK_MIN))/$SLURM_ARRAY_TASK_COUNT")
+  elif [ "$FFTDIFF_VERB" = restore ]; then
+    arguments+=(--shard=0/1) # which goes on by itself after a requeue
+  fi
+  supervise TERM srun --nodes=1 --ntasks=1 "$venv/bin/python" -u -m "experiments.$FFTDIFF_VERB" \
     "${arguments[@]}"
+  case $code in
+    0) say "finished" ;;
+    1 | 2 | 130) say "exit code $code: not to be mended by another try" ;;
+    *)
+      [ "$warned" = 0 ] || requeue "its time was up" "the photo it was at"
+      # A photo that kills its process would do so for ever: three tries in all.
+      if [ "${SLURM_RESTART_COUNT:-0}" -lt 2 ]; then
+        requeue "a process was lost" "the photo it was at"
+      fi
+      say "exit code $code after $((SLURM_RESTART_COUNT + 1)) starts: not tried again" ;;
+  esac
+  exit "$code"
 fi
 
 # ---- training, with Slurm's warning handed on -----------------------------------------------------
@@ -125,41 +174,17 @@ newest() { # the number of the newest checkpoint
     | sed 's|.*/||' | grep -x '[0-9]*' | sort -n | tail -n 1 || true
 }
 before=$(newest "$@")
-
-srun --kill-on-bad-exit=1 "$venv/bin/python" -u -m experiments.train "${arguments[@]}" &
-child=$!
-trap 'say "asked to save and end"; kill -USR1 "$child"' USR1
-trap 'say "ended from outside"' TERM # by scancel or preemption: Slurm has told the steps itself
-code=0
-while true; do
-  code=0
-  wait "$child" || code=$?
-  kill -0 "$child" 2> /dev/null || break # else a trap cut the waiting short
-done
-code=0
-wait "$child" || code=$?
+supervise USR1 srun --kill-on-bad-exit=1 "$venv/bin/python" -u -m experiments.train "${arguments[@]}"
 
 # ---- again? -----------------------------------------------------------------------------------------
-requeue() {
-  say "exit code $code: $1"
-  # Not when the user or Slurm has ended the job; and an interactive job cannot wait in a queue.
-  if scontrol show job -o "${SLURM_JOB_ID:-0}" 2> /dev/null | grep -q 'JobState=RUNNING .*BatchFlag=1'; then
-    say "back into the queue; it goes on from step $(newest "${given[@]}")"
-    scontrol requeue "$SLURM_JOB_ID" && exit 0
-  fi
-  say "the same command goes on from step $(newest "${given[@]}")"
-  exit "$code"
-}
-given=("$@")
-
 case $code in
   0) say "finished" ;;
-  75) requeue "saved as asked" ;; # see fftdiff_jax/training/cluster/signals.py
+  75) requeue "saved as asked" "step $(newest "$@")" ;; # see fftdiff_jax/training/cluster/signals.py
   1 | 2 | 130) say "exit code $code: not to be mended by another try" ;;
   *)
     # A process was killed or lost. Without a new checkpoint, three tries in all.
     if [ "$(newest "$@")" != "$before" ] || [ "${SLURM_RESTART_COUNT:-0}" -lt 2 ]; then
-      requeue "a process was lost"
+      requeue "a process was lost" "step $(newest "$@")"
     fi
     say "exit code $code, and no new checkpoint since the last start: not tried again"
     ;;

@@ -21,6 +21,7 @@ VERBS = {
     "compare": "train recipes side by side: one table, one figure",
     "benchmark": "measure training, sampling, data and start-up",
     "scaling": "estimate a recipe's hours on 1 to 16 GPUs",
+    "export": "write an ONNX model, or a page that runs it in a browser, with no server",
     "pack": "pack a run's weights into one small file",
     "unseen_rain": "draw rain of another kind than training's onto clean photos",
 }
@@ -51,13 +52,11 @@ def main(verb: str | None = None) -> NoReturn:
     if verb is None:
         if not words or words[0] in ("-h", "--help"):
             lines = (f"  {name:<12} {summary}" for name, summary in VERBS.items())
-            print(HELP.format(verbs="\n".join(lines)), end="")
-            sys.exit(0)
+            _say(HELP.format(verbs="\n".join(lines)))
         if words[0] == "--version":
             from fftdiff_jax import __version__
 
-            print(f"fftdiff-jax {__version__}")
-            sys.exit(0)
+            _say(f"fftdiff-jax {__version__}\n")
     from fftdiff_jax.commands import command_line
 
     if verb is None:
@@ -69,6 +68,16 @@ def main(verb: str | None = None) -> NoReturn:
             command_line.fail(f"there is no photo and no verb {word}; did you mean {near[0]}?")
         verb = word if word in VERBS else DEFAULT
     command_line.run(verb, words)
+
+
+def _say(text: str) -> NoReturn:
+    """Prints the text and ends the process; a line where it cannot be printed."""
+    try:
+        print(text, end="", flush=True)
+    except OSError as error:  # a full disk, or nobody who reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"error: the output cannot be written ({(error.strerror or '').lower()})")
+    sys.exit(0)
 
 
 if __name__ == "__main__":

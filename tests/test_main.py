@@ -59,6 +59,22 @@ def test_the_help_lists_every_verb_at_once(tmp_path, words):
     assert max(map(len, result.stdout.splitlines())) <= 100
 
 
+@pytest.mark.parametrize("word", ["-h", "--version"])
+def test_a_page_that_cannot_be_printed_is_one_line(tmp_path, word):
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "fftdiff_jax", word],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert result.returncode == 1
+    assert result.stderr == "error: the output cannot be written (no space left on device)\n"
+
+
 def test_the_version_is_that_of_the_changelog(tmp_path):
     assert run(tmp_path, "--version").stdout == f"fftdiff-jax {__version__}\n"
     newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -72,7 +88,7 @@ def test_the_version_is_that_of_the_changelog(tmp_path):
         (("trian", "--config=quickstart"), "no photo and no verb trian; did you mean train?"),
         (("trian.jpg",), "trian.jpg: there is no such photo or folder"),
         (("photo.jpg", "--uncertanty"), "did you mean --uncertainty?"),
-        (("a.png", "sub/a.png"), "would both be restored to"),
+        (("a.png", "sub/a.png"), "would share"),
         (("a.png", "a.jpg", "--uncertainty"), "would share"),
     ],
 )

@@ -70,7 +70,10 @@ def test_a_wheel_is_one_package_with_all_that_it_reads(wheel):
         about = f"fftdiff_jax-{__version__}.dist-info"
         metadata = Parser().parsestr(archive.read(f"{about}/METADATA").decode())
     assert {name.partition("/")[0] for name in names} == {"fftdiff_jax", about}
-    data = ("recipes/quickstart.py", "restore/pretrained/rain.safetensors", "py.typed")
+    data = (
+        *("recipes/quickstart.py", "restore/pretrained/rain.safetensors", "py.typed"),
+        *("commands/page_files/index.html", "commands/page_files/worker.js"),
+    )
     assert {f"fftdiff_jax/{name}" for name in (*data, "commands/benchmarks/worker.py")} <= names
     pages = {str(path.relative_to(ROOT)) for path in ROOT.glob("fftdiff_jax/evaluation/**/*.html*")}
     assert pages
@@ -112,6 +115,13 @@ sys.path.append({site!r})
 """
 
 
+def surroundings() -> dict[str, str]:
+    """The environment of a process that knows of no checkout; pip takes one for an installation."""
+    found = environment()
+    del found["PYTHONPATH"]
+    return found
+
+
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory) -> Path:
     """The programs of an environment that holds the wheel and, seemingly, what it asks for.
@@ -122,7 +132,8 @@ def installed(wheel, tmp_path_factory) -> Path:
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", python]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
+    options = ("--quiet", "--no-deps", "--no-index")
+    subprocess.run([*pip, "install", *options, wheel], env=surroundings(), check=True)
     base = needed(PROJECT["dependencies"])
     hidden = {
         module
@@ -137,11 +148,9 @@ def installed(wheel, tmp_path_factory) -> Path:
 
 def outside(installed: Path, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Runs fftdiff-jax, with nothing of the checkout on any path."""
-    surroundings = environment()
-    del surroundings["PYTHONPATH"]
     command = [installed / "fftdiff-jax", *words]
     return subprocess.run(
-        command, cwd=folder, env=surroundings, capture_output=True, text=True, check=False
+        command, cwd=folder, env=surroundings(), capture_output=True, text=True, check=False
     )
 
 
@@ -163,6 +172,7 @@ def test_restoring_needs_no_more_than_the_base(installed, tmp_path, rng):
         (("evaluate", "--manifest=embedded", "-o", "scores"), "training"),
         (("inspect", "-o", "pair.png"), "training"),
         (("demo",), "demo"),
+        (("export", "-o", "model.onnx"), "export"),
     ],
 )
 def test_what_is_missing_is_one_line(installed, tmp_path, words, extra):

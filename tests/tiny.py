@@ -57,6 +57,26 @@ def flags(manifest: Path, *, steps: int, every: int, batch: int = 4) -> list[str
     ]
 
 
+def write_checkpoint(folder: Path) -> None:
+    """An untrained network that is no identity, as a run would leave it."""
+    import jax
+
+    from fftdiff_jax.config import Config, ModelConfig
+    from fftdiff_jax.training.checkpoints import Checkpoints
+    from fftdiff_jax.training.state import create_state
+
+    config = Config(model=ModelConfig(widths=(8, 8), blocks=(1, 1)))
+    noise = np.random.default_rng(0)
+    state = create_state(config)
+    shaken = jax.tree.map(
+        lambda leaf: leaf + 0.02 * noise.standard_normal(leaf.shape).astype(np.float32),
+        state.ema_params,
+    )
+    checkpoints = Checkpoints(folder)
+    checkpoints.save(state.replace(ema_params=shaken), config, {})
+    checkpoints.close()
+
+
 def losses(workdir: Path) -> list[tuple[str, ...]]:
     """What a run's log says of every step, as text: equal only where all bits are."""
     lines = (workdir / "metrics.csv").read_text().splitlines()

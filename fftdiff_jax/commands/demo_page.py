@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 import threading
 import time
-import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from starlette.middleware import Middleware
 
-from fftdiff_jax.commands.command_line import explain
+from fftdiff_jax.commands import demo_parts, demo_photos, demo_view
+from fftdiff_jax.commands.demo_errors import Blocks, line_of
+from fftdiff_jax.commands.demo_line import Line, Stopped, Task
+from fftdiff_jax.commands.demo_parts import Uploaded
+from fftdiff_jax.commands.demo_photos import Result
 from fftdiff_jax.commands.demo_walls import Walls
-from fftdiff_jax.commands.shared import read_pairs
-from fftdiff_jax.data.images import load_photo_file, photo_size, save_photo
+from fftdiff_jax.commands.demo_wishes import Wishes
 from fftdiff_jax.errors import UserError
-from fftdiff_jax.restore import notebook
 from fftdiff_jax.restore.restorer import Restorer
 
-TITLE = "Rain removal by diffusion over spectra"
-HEAD = f"""# {TITLE}
-Drop a rainy photo, up to {{megabytes:g}} MB and {{megapixels:g}} megapixels. Without draws you get
-the best photo, which is nearest on average; a draw is one photo that may be true, and several show
-where the model is sure and where it guesses. Photos stay on this machine.
-"""
-MOST_STEPS = MOST_DRAWS = 8
-EXAMPLES = (2, 5, 10)  # rows of the embedded validation photos
 # Names alone: no font is asked from a server.
 FONT = ("system-ui", "sans-serif")
 MONOSPACE = ("ui-monospace", "monospace")
 KEPT_SECONDS = 3600  # uploads and results are deleted after this
+STOPPED = "<p class='empty'>Stopped. Open this tab again to draw the map.</p>"
+# On a phone the outcome lies below what is pressed.
+SHOW_OUTCOME = "() => document.querySelector('#outcome').scrollIntoView({behavior: 'smooth'})"
+
+Update = dict[Any, Any]  # new values by component
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What one visitor may ask for."""
+    """What one visitor may ask for, and how many may wait."""
 
-    megabytes: float = 20
-    megapixels: float = 4
+    megabytes: float = 100
+    megapixels: float = 64
+    photos: int = 50
     waiting: int = 16
 
 
@@ -49,17 +50,21 @@ class Page:
     """The page and its server."""
 
     def __init__(self, restorer: Restorer, limits: Limits) -> None:
-        self._restorer, self._limits = restorer, limits
+        """Builds the page; nothing is served yet."""
+        self._limits, self._wishes = limits, Wishes(restorer)
+        self._line = Line(limits.waiting)
         self._results = tempfile.TemporaryDirectory(prefix="fftdiff-demo-")
         self._ended = threading.Event()
-        self._most_steps = max(MOST_STEPS, restorer.default_steps)
-        self._most_draws = max(MOST_DRAWS, restorer.default_draws)
-        self.blocks = self._build()
+        cleaning = (KEPT_SECONDS // 4, KEPT_SECONDS)
+        with Blocks(
+            title=demo_view.TITLE, analytics_enabled=False, delete_cache=cleaning
+        ) as self.blocks:
+            self.parts = demo_parts.build(self._wishes, KEPT_SECONDS)
+            self._connect()
 
     def launch(self, host: str, port: int, names: Iterable[str] = ()) -> None:
         """Serves in the background, to requests for `host` or `names` alone (demo_walls.py)."""
-        self.blocks.queue(max_size=self._limits.waiting, default_concurrency_limit=1)
-        theme = gr.themes.Base(font=FONT, font_mono=MONOSPACE)
+        self.blocks.queue(max_size=4 * self._limits.waiting, default_concurrency_limit=1)
         self.blocks.launch(
             server_name=host,
             server_port=port,
@@ -70,7 +75,8 @@ class Page:
             footer_links=[],
             enable_monitoring=False,
             ssr_mode=False,
-            theme=theme,
+            theme=gr.themes.Default(primary_hue="blue", font=FONT, font_mono=MONOSPACE),
+            head=demo_view.head(),
             app_kwargs={"middleware": [Middleware(Walls, host=host, names=names)]},
         )
 
@@ -80,180 +86,247 @@ class Page:
             pass
 
     def close(self) -> None:
-        """Stops serving and deletes what is left of the results."""
+        """Stops serving and what is going on, and deletes what is left of the results."""
         self._ended.set()
+        self._line.close()
         self.blocks.close(verbose=False)
         self._results.cleanup()
 
-    def restore(self, path: str | None, steps: Any, draws: Any) -> tuple[Any, ...]:
-        """What the button does.
+    def dropped(self, files: Uploaded) -> Update:
+        """Shows the first of what was dropped, small, and clears what is left of earlier photos."""
+        refusals, shown, painted = [], demo_view.EMPTY, demo_view.brush(None)
+        if files:
+            path, name = files[0]
+            try:
+                photo = demo_photos.load(path, name, self._limits.megapixels)
+                small = demo_photos.shrunk(photo.pixels)
+                shown = demo_view.picture(small, f"{name}, before")
+                painted = demo_view.brush(small if len(files) == 1 else None)
+            except Exception as error:
+                refusals.append(line_of(error))
+        return {
+            self.parts.said: demo_view.outcome([], refusals),
+            self.parts.after: shown,
+            self.parts.brush: painted,
+            self.parts.mask: "",
+            self.parts.offers: gr.Column(visible=not files),
+            **self._offered([]),
+        }
 
-        Returns:
-          The photo before and after, its spectrum before and after, the map of the spread, one line
-          about them, and the button with the restored file. Where the photo cannot be restored, the
-          line says why, a box says it too, and what an earlier photo left is cleared.
+    def restore(
+        self, files: Uploaded, strength: str, way: str, mask: str, request: gr.Request
+    ) -> Iterator[Update]:
+        """What the button does: restores all photos, and says how far it is meanwhile.
+
+        Photos that cannot be restored are named with the reason; a stop keeps those that are done.
         """
+        parts = self.parts
+        results: list[Result] = []
+        refusals: list[str] = []
+        ended = ""
+        yield {**self._at_work(True), parts.said: "", **self._offered([])}
         try:
-            steps = self._number("steps", steps, 1, self._most_steps)
-            draws = self._number("draws", draws, 0, self._most_draws)
-            return self._restore(path, steps, draws)
-        except UserError as error:
-            line = str(error)
+            restorer, wish = self._wishes.read(strength, way, mask)
+            if not files:
+                raise UserError("drop a photo first")
+            if len(files) > self._limits.photos:
+                most = self._limits.photos
+                raise UserError(f"these are {len(files)} photos; this page takes {most} at a time")
+            folder = self._new_folder()
+
+            def work(task: Task) -> None:
+                for number, (path, name) in enumerate(files, 1):
+                    job = demo_photos.Job(path, name, folder, self._limits.megapixels)
+                    of_all = f"photo {number} of {len(files)}, " if files[1:] else ""
+                    try:
+                        results.append(demo_photos.restore(restorer, job, wish, task, of_all))
+                    except Stopped:
+                        raise
+                    except Exception as error:
+                        refusals.append(line_of(error))
+
+            shown = False
+            for update in self._told(request, work):
+                yield update
+                if results and not shown:  # the first of several can be looked at already
+                    shown = True
+                    yield {parts.after: _compared(results[0])}
+        except Stopped:
+            ended = "stopped"
+            if files[1:]:
+                ended += f" after {len(results) + len(refusals)} of {len(files)} photos"
         except Exception as error:
-            known = explain(error)
-            if known is None:
-                traceback.print_exc()  # a mistake of this program, which its owner is to see
-            line = known or "a mistake of this program; its log says more"
-        # Not gr.Error: it would write "Error" over every part of the page.
-        gr.Warning(line)
-        return None, None, None, f"not restored: {line}", _file_button(None)
+            refusals.append(line_of(error))
+        yield {
+            **self._at_work(False),
+            parts.said: demo_view.outcome(results, refusals, ended),
+            **self._offered(results),
+        }
 
-    def _number(self, name: str, value: Any, least: int, most: int) -> int:
-        """What a slider says, or who asks without a browser."""
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
-            raise UserError(f"{name} is no whole number")
-        if not least <= value <= most:
-            raise UserError(f"{name} is {value:g}; this page takes {least} to {most}")
-        return int(value)
+    def show(self, results: list[Result], picked: int | None) -> Update:
+        """Shows another of several photos."""
+        result = _picked(results, picked)
+        if result is None:
+            return {self.parts.after: gr.skip()}
+        return {
+            self.parts.after: _compared(result),
+            self.parts.file: gr.DownloadButton(value=str(result.target)),
+            **self._front(),
+        }
 
-    def _restore(self, path: str | None, steps: int, draws: int) -> tuple[Any, ...]:
-        if not path:
-            raise UserError("drop a photo first")
-        name = Path(path).name
+    def guess(
+        self, results: list[Result], picked: int | None, maps: dict[Path, str], request: gr.Request
+    ) -> Iterator[Update]:
+        """What opening the tab of the map does: draws it, unless that is done already."""
+        parts = self.parts
+        result = _picked(results, picked)
+        if result is None or result.target in maps:
+            yield {parts.guesses: maps[result.target] if result else demo_view.NOTHING}
+            return
+        yield {**self._at_work(True), parts.guesses: ""}
         try:
-            height, width = photo_size(path, name)
-            self._require_size(height, width)
-            photo = load_photo_file(path)
-        except UserError as error:
-            # Visitors know their file by its name, not by where it lies here.
-            raise UserError(str(error).replace(str(path), name)) from error
-        begin = time.perf_counter()
-        look = notebook.look(self._restorer, photo.pixels, draws=draws, steps=steps)
-        seconds = time.perf_counter() - begin
-        folder = tempfile.mkdtemp(dir=self._results.name)
-        target = Path(folder) / f"{Path(path).stem[:60]}_restored{Path(path).suffix.lower()}"
-        lost = [*photo.notes, *save_photo(target, look.draws.mean(axis=0), photo)]
-        way = f"{draws} draw{'s' * (draws > 1)} of {steps} step{'s' * (steps > 1)}"
-        line = (
-            f"{width} \u00d7 {height} pixels, {way if draws else 'the best photo'}, {seconds:.1f} s"
+            found = yield from self._told(
+                request, lambda task: demo_photos.guesses(self._wishes.restorer, result, task)
+            )
+            shown = demo_view.guesses(found, result.name)
+            maps = {result.target: shown}
+        except Stopped:
+            shown = STOPPED
+        except Exception as error:
+            shown = demo_view.outcome([], [line_of(error)])
+        yield {**self._at_work(False), parts.guesses: shown, parts.maps: maps}
+
+    def spectrum(self, results: list[Result], picked: int | None) -> str:
+        """What opening the tab of the spectrum does."""
+        result = _picked(results, picked)
+        if result is None:
+            return demo_view.NOTHING
+        try:
+            pair = demo_photos.spectra(result.pair())
+        except Exception as error:
+            return demo_view.outcome([], [line_of(error)])
+        return demo_view.comparison(pair, f"{result.name}, magnitudes of frequencies")
+
+    def stop(self, request: gr.Request) -> None:
+        """Ends what a visitor has asked for at its next tile; also when the page is left."""
+        self._line.stop(_visitor(request))
+
+    def _told(
+        self, request: gr.Request, work: Callable[[Task], Any]
+    ) -> Generator[Update, None, Any]:
+        """How far some work is, as updates of the page; its result at the end."""
+        running = self._line.run(_visitor(request), work)
+        try:
+            while True:
+                yield {self.parts.progress: demo_view.progress(next(running))}
+        except StopIteration as end:
+            return end.value
+        finally:
+            running.close()
+
+    def _at_work(self, working: bool) -> Update:
+        return {
+            self.parts.working: gr.Row(visible=working),
+            self.parts.go: gr.Button(interactive=not working),
+            self.parts.progress: demo_view.progress(demo_view.STARTING if working else None),
+        }
+
+    def _offered(self, results: list[Result]) -> Update:
+        """What is there to look at and to download, of these results."""
+        parts = self.parts
+        names = [(result.name, i) for i, result in enumerate(results)]
+        several = len(results) > 1
+        archive = None
+        with suppress(OSError):  # a full disk: each photo can still be downloaded by itself
+            archive = str(demo_photos.zipped(results)) if several else None
+        update = {
+            parts.results: results,
+            parts.picked: gr.Dropdown(choices=names, value=0 if results else None, visible=several),
+            parts.file: gr.DownloadButton(
+                value=str(results[0].target) if results else None,
+                visible=bool(results),
+            ),
+            parts.all_files: gr.DownloadButton(value=archive, visible=archive is not None),
+            **self._front(),
+        }
+        return {**update, parts.after: _compared(results[0])} if results else update
+
+    def _front(self) -> Update:
+        """The photo's tab before the others, which are drawn anew when they are opened."""
+        return {
+            self.parts.tabs: gr.Tabs(selected="photo"),
+            self.parts.guesses: demo_view.NOTHING,
+            self.parts.spectrum: demo_view.NOTHING,
+        }
+
+    def _new_folder(self) -> Path:
+        """An empty folder for results; those of an hour ago are deleted."""
+        for old in Path(self._results.name).iterdir():
+            with suppress(OSError):
+                if old.stat().st_mtime < time.time() - KEPT_SECONDS:
+                    shutil.rmtree(old)
+        return Path(tempfile.mkdtemp(dir=self._results.name))
+
+    def _example(self, number: int) -> list[str]:
+        """A copy of a photo that comes with the installation, as if it had been dropped."""
+        path = demo_parts.example_photos()[number]
+        return [shutil.copy(path, str(self._new_folder()))]
+
+    def _connect(self) -> None:
+        parts = self.parts
+        front = [parts.tabs, parts.guesses, parts.spectrum]
+        offered = [parts.results, parts.picked, parts.file, parts.all_files, parts.after, *front]
+        at_work = [parts.working, parts.go, parts.progress]
+        quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        # The line of `Line` is the only one: Gradio's own would not let visitors stop in it.
+        at_once: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None}
+        parts.photos.change(
+            self.dropped,
+            parts.photos,
+            [parts.said, parts.brush, parts.mask, parts.offers, *offered],
+            show_progress="minimal",
+            show_progress_on=parts.after,
+            api_visibility="private",
         )
-        if lost:
-            line += f"; not kept: {', '.join(lost)}"
-        spread = None
-        if draws > 1:
-            spread, limit = look.spread_picture()
-            line += f"; yellow in the map of the spread: {limit:.1f} of 255 grey levels"
-        pair, spectra = (look.rainy, look.restored), look.spectrum_pictures()
-        return pair, spectra, spread, line, _file_button(str(target))
-
-    def _require_size(self, height: int, width: int) -> None:
-        pixels = height * width / 1e6
-        if pixels > self._limits.megapixels:
-            raise UserError(
-                f"the photo has {pixels:.2g} megapixels; this page takes "
-                f"{self._limits.megapixels:g}; shrink it, or use fftdiff-jax, which has "
-                "no such limit"
-            )
-
-    def _build(self) -> gr.Blocks:
-        defaults = self._restorer.default_steps, self._restorer.default_draws
-        cleaning = (KEPT_SECONDS // 4, KEPT_SECONDS)
-        with _Blocks(title=TITLE, analytics_enabled=False, delete_cache=cleaning) as blocks:
-            gr.Markdown(HEAD.format(**dataclasses.asdict(self._limits)))
-            with gr.Row():
-                with gr.Column(scale=1):
-                    photo = gr.Image(
-                        label="Rainy photo",
-                        height=260,
-                        sources=["upload", "clipboard"],
-                        type="filepath",
-                        image_mode=None,
-                        elem_id="photo",
-                    )
-                    # `data.images` opens it, and says what is wrong with it.
-                    photo.preprocess = _as_path  # type: ignore[method-assign]
-                    steps = gr.Slider(
-                        1,
-                        self._most_steps,
-                        defaults[0],
-                        step=1,
-                        label="Steps",
-                        elem_id="steps",
-                    )
-                    draws = gr.Slider(
-                        0,
-                        self._most_draws,
-                        defaults[1],
-                        step=1,
-                        label="Draws (0: the best photo)",
-                        elem_id="draws",
-                    )
-                    for slider in (steps, draws):  # `restore` says what is wrong with a number
-                        slider.preprocess = _as_it_is  # type: ignore[method-assign]
-                    button = gr.Button("Remove the rain", variant="primary", elem_id="restore")
-                    gr.Examples(_examples(), photo, cache_examples=False, label="Or one of these")
-                with gr.Column(scale=2):
-                    with gr.Tab("Photo"):
-                        after = gr.ImageSlider(
-                            label="Before and after",
-                            elem_id="after",
-                            interactive=False,
-                            format="png",
-                        )
-                    with gr.Tab("Spectrum"):
-                        spectrum = gr.ImageSlider(
-                            label="Magnitudes before and after, in decibels; coarse in the middle",
-                            format="png",
-                            elem_id="spectrum",
-                            interactive=False,
-                        )
-                    with gr.Tab("Spread"):
-                        spread = gr.Image(
-                            label="Where the draws differ: yellow most (2 draws or more)",
-                            elem_id="spread",
-                            interactive=False,
-                            buttons=["fullscreen", "download"],
-                        )
-                    line = gr.Textbox(label="What was done", elem_id="line", interactive=False)
-                    file = gr.DownloadButton(
-                        "Download the restored photo", elem_id="file", interactive=False
-                    )
-            button.click(
-                self.restore,
-                [photo, steps, draws],
-                [after, spectrum, spread, line, file],
-                api_name="restore",
-                concurrency_limit=1,
-            )
-        return blocks
+        parts.go.click(None, js=SHOW_OUTCOME, **quiet)
+        parts.go.click(
+            self.restore,
+            [parts.photos, parts.strength, parts.way, parts.mask],
+            [*at_work, parts.said, *offered],
+            api_name="restore",
+            **at_once,
+        )
+        parts.stop.click(self.stop, api_name="stop", queue=False, show_progress="hidden")
+        parts.picked.input(
+            self.show, [parts.results, parts.picked], [parts.after, parts.file, *front], **quiet
+        )
+        parts.guess_tab.select(
+            self.guess,
+            [parts.results, parts.picked, parts.maps],
+            [*at_work, parts.guesses, parts.maps],
+            api_visibility="private",
+            **at_once,
+        )
+        parts.spectrum_tab.select(
+            self.spectrum, [parts.results, parts.picked], parts.spectrum, **quiet
+        )
+        parts.examples.click(self._example, parts.examples, parts.photos, **quiet)
+        self.blocks.unload(self.stop)
 
 
-class _Blocks(gr.Blocks):
-    """Gradio's, but what is wrong with the values of a call is one line for who made it."""
-
-    async def process_api(self, *args: Any, **named: Any) -> dict[str, Any]:
-        """See Gradio; `Page.restore` raises nothing, so an error is one of the values."""
-        try:
-            return await super().process_api(*args, **named)
-        except Exception as error:
-            line = " ".join(str(error).split())[:200] or type(error).__name__
-            raise gr.Error(f"these values cannot be used ({line})", print_exception=False) from None
+def _visitor(request: gr.Request) -> str:
+    return str(request.session_hash)
 
 
-def _as_it_is(payload: Any) -> Any:
-    return payload
+def _picked(results: list[Result], picked: int | None) -> Result | None:
+    if not results:
+        return None
+    known = isinstance(picked, int) and 0 <= picked < len(results)
+    return results[picked] if known and picked is not None else results[0]
 
 
-def _file_button(path: str | None) -> gr.DownloadButton:
-    """The button, which can be pressed where there is a file."""
-    return gr.DownloadButton(value=path, interactive=path is not None)
-
-
-def _as_path(payload: Any) -> str | None:
-    return None if payload is None else payload.path
-
-
-def _examples() -> list[list[str]]:
-    """Rainy photos that come with the installation."""
-    manifest = read_pairs("embedded", "val")
-    return [[row.rainy] for i in EXAMPLES if (row := manifest.rows[i]).rainy]
+def _compared(result: Result) -> str:
+    try:
+        return demo_view.comparison(result.pair(), result.name)
+    except UserError as error:
+        return demo_view.outcome([], [str(error)])

@@ -5,7 +5,7 @@
 Writes metrics.csv (one row a photo), summary.json, before_after.png, report.html and the restored
 photos. The same command again goes on where it stopped. Several step counts (--steps=1,4,20) or
 checkpoints (--compare=runs/a,runs/b) are scored one after the other and put into one table.
-Several processes share the work under srun, or with --process_index=0 --process_count=4 and so on.
+Several processes share the work under srun, or with --shard=0/4, --shard=1/4 and so on.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ _SAVE = flags.DEFINE_bool("save_photos", True, "keep the restored photos in rest
 _REPORT = flags.DEFINE_bool("report", True, "write report.html")
 _RESTART = flags.DEFINE_bool("restart", False, "discard what --output holds")
 _PROGRESS = flags.DEFINE_bool("progress", True, "show a progress bar")
-_INDEX = flags.DEFINE_integer("process_index", None, "which process this is, from 0")
-_COUNT = flags.DEFINE_integer("process_count", None, "how many processes share the work")
+_SHARD = shared.define_shard()
+_INDEX = flags.DEFINE_integer("process_index", None, "as --shard=K/N: K")
+_COUNT = flags.DEFINE_integer("process_count", None, "as --shard=K/N: N")
 _COMPILATION_CACHE = shared.define_compilation_cache()
 
 
@@ -123,6 +124,13 @@ def _read_manifest(path: str, split: str | None) -> Manifest:
 def _process() -> tuple[int, int]:
     """Which process this is of how many: as the flags say, or else as srun says."""
     index, count = _INDEX.value, _COUNT.value
+    if _SHARD.value is not None:
+        from fftdiff_jax.restore.shards import Shard
+
+        if index is not None or count is not None:
+            raise UserError("--shard and --process_index say the same; give one of them")
+        shard = Shard.parse(_SHARD.value)
+        return shard.index, shard.count
     if index is None and count is None:
         # SLURM_STEP_NUM_TASKS is there under srun only: in a batch script SLURM_NTASKS alone is
         # set, and one process would do one part of many and wait for nobody.

@@ -38,7 +38,11 @@ def main(overrides: list[str]) -> int:
     sampling = config_flags.override(config, overrides).sampling
     # A folder of this machine means nothing elsewhere, and may say too much.
     data = dataclasses.replace(
-        config.data, manifest=Path(config.data.manifest).name, cache_dir="", shards_dir=""
+        config.data,
+        manifest=Path(config.data.manifest).name,
+        streaks_dir=Path(config.data.streaks_dir).name,
+        cache_dir="",
+        shards_dir="",
     )
     training = dataclasses.replace(
         config.training, initial_weights=Path(config.training.initial_weights).name

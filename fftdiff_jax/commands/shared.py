@@ -70,6 +70,16 @@ def define_realism() -> flags.FlagHolder[float | None]:
     )
 
 
+def define_shard() -> flags.FlagHolder[str | None]:
+    """--shard of the verbs whose photos several processes share."""
+    return flags.DEFINE_string(
+        "shard",
+        None,
+        "K/N, K from 0 to N-1: this process does the K-th of N parts, and leaves alone what is "
+        "done; the part that ends last writes the sum",
+    )
+
+
 def draws_asked(draws: int | None, *about_draws: object) -> int | None:
     """What --draws says; a flag that is about draws asks for one where it is left out."""
     asked = any(value is not None for value in about_draws)
@@ -184,8 +194,13 @@ def share_cores(*recipes: Config, devices: int = 0) -> None:
     jax.config.update("jax_num_cpu_devices", devices or choose_devices(recipes, count_cores()))
 
 
+def has_cuda_build() -> bool:
+    """Whether this JAX can compile for NVIDIA GPUs, be there one or not."""
+    return any(importlib.util.find_spec(name) for name in _CUDA_PLUGINS)
+
+
 def _look_for_gpu() -> None:
-    if any(importlib.util.find_spec(name) for name in _CUDA_PLUGINS):
+    if has_cuda_build():
         return
     asked = os.environ.get("JAX_PLATFORMS", "")
     if {"cuda", "gpu"} & set(asked.split(",")):

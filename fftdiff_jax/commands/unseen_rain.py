@@ -6,7 +6,8 @@
 Training renders rain as blurred impulses or cut noise (fftdiff_jax/data/rain.py). Here streaks are
 drawn one by one as straight strokes that taper in two steps, each with its own opacity and lean,
 by Pillow: `light` has one direction, `heavy` has three and hides much of the
-photo. Nothing of the training's renderer is used, and nothing was tuned on it.
+photo. With --kinds=none the photos stay dry, and what is lost is lost to what only looks like rain.
+Nothing of the training's renderer is used, and nothing was tuned on it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ from fftdiff_jax.pixels import centre_crop
 _MANIFEST = flags.DEFINE_string("manifest", None, "whose clean photos are rained on; or 'embedded'")
 _SPLIT = flags.DEFINE_string("split", "val", "rows of this split only, or 'all'")
 _OUTPUT = shared.define_output("folder for the photos and pairs.csv")
+_CHOICES = ("light", "heavy", "none")  # their order is a part of the seeds
+_KINDS = flags.DEFINE_multi_enum(
+    "kinds", ["light", "heavy"], _CHOICES, "of rain; --kinds once for each"
+)
 _LIMIT = flags.DEFINE_integer("limit", 0, "only the first so many photos; 0: all", lower_bound=0)
 _SIDE = flags.DEFINE_integer("side", 512, "photos are cut down to so many pixels", lower_bound=32)
 
@@ -40,15 +45,17 @@ def main() -> int:
     manifest = shared.read_pairs(shared.require("manifest", _MANIFEST.value), split)
     output = Path(shared.require("output", _OUTPUT.value)).expanduser().absolute()
     photos = list(dict.fromkeys(row.clean for row in manifest.rows))[: _LIMIT.value or None]
-    print(f"rain of kinds {', '.join(KINDS)} on {len(photos)} photos into {output}", flush=True)
+    kinds = dict.fromkeys(_KINDS.value)
+    print(f"rain of kinds {', '.join(kinds)} on {len(photos)} photos into {output}", flush=True)
     rows = []
     for number, path in enumerate(photos):
         clean = centre_crop(load_photo(path), _SIDE.value)
         clean_path = output / "clean" / f"{number:04d}.png"
         save_png(clean_path, clean)
-        for place, kind in enumerate(KINDS):
+        for kind in kinds:
             rainy_path = output / kind / f"{number:04d}.png"
-            save_png(rainy_path, draw_rain(clean, np.random.default_rng((number, place)), kind))
+            rng = np.random.default_rng((number, _CHOICES.index(kind)))
+            save_png(rainy_path, draw_rain(clean, rng, kind))
             rows.append((str(clean_path), str(rainy_path), kind))
     write_manifest(output / "pairs.csv", rows)
     print(f"manifest: {output / 'pairs.csv'} ({len(rows)} pairs; its splits are the kinds)")
@@ -58,7 +65,9 @@ def main() -> int:
 def draw_rain(
     clean: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator, kind: str
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo behind strokes of one of `KINDS`."""
+    """The photo behind strokes of one of `KINDS`, or as it is for "none"."""
+    if kind == "none":
+        return clean
     from PIL import Image, ImageDraw
 
     density, lengths, widths, directions = KINDS[kind]

@@ -78,7 +78,8 @@ class Page:
     def open(self, url: str) -> None:
         """Goes to `url` and waits until it and its pictures are there."""
         self._call("Page.navigate", url=url)
-        self.wait("location.href !== 'about:blank' && document.readyState === 'complete'")
+        ready = "location.href !== 'about:blank' && document.readyState === 'complete'"
+        self.wait(ready, 120)  # a busy machine takes as long for a page of many scripts
 
     def wait(self, expression: str, seconds: float = 30) -> None:
         """Waits until a JavaScript expression is true."""
@@ -130,11 +131,11 @@ class Page:
         self.mouse("mousePressed", x, y)
         self.mouse("mouseReleased", x, y)
 
-    def upload(self, selector: str, path: Path) -> None:
-        """Chooses a file in an input of files, as its dialog would."""
+    def upload(self, selector: str, *paths: Path) -> None:
+        """Chooses files in an input of files, as its dialog would."""
         root = self._call("DOM.getDocument")["root"]["nodeId"]
         node = self._call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
-        self._call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+        self._call("DOM.setFileInputFiles", nodeId=node, files=[*map(str, paths)])
 
     def keep_downloads(self, folder: Path) -> None:
         """What the page gives to download is put into a folder, without a question."""

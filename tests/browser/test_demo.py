@@ -1,5 +1,7 @@
 """The demo as a visitor sees it: in a browser, with good and with bad files."""
 
+import base64
+import io
 import json
 import re
 import signal
@@ -7,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,7 +42,7 @@ def address(tmp_path_factory, tiny_restorer) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    flags = ["--checkpoint=model", f"--port={port}", "--max_megabytes=0.5", "--max_megapixels=0.2"]
+    flags = ["--checkpoint=model", f"--port={port}", "--max_megabytes=0.5", "--max_megapixels=0.5"]
     process = subprocess.Popen(
         [sys.executable, "-m", "experiments.demo", *flags],
         cwd=folder,
@@ -62,11 +65,14 @@ def address(tmp_path_factory, tiny_restorer) -> Iterator[str]:
     assert "Traceback" not in rest
 
 
+WIDTHS = pytest.mark.parametrize("page", [(1280, 800), (390, 844)], indirect=True, ids=str)
+
+
 @pytest.fixture
 def demo(page: Page, address: str) -> Page:
     page.open(address)
     # Gradio builds the page piece by piece, in no order that it promises.
-    for part in ("#photo input[type=file]", "#steps input[type=number]", "#restore", "#line"):
+    for part in ("#photos input[type=file]", "#restore", "#after", "#said[role=status]"):
         page.wait(f"document.querySelector('{part}')", SECONDS)
     return page
 
@@ -76,10 +82,12 @@ def files(tmp_path_factory) -> Path:
     """Photos, and what is none."""
     folder = tmp_path_factory.mktemp("files")
     Image.fromarray(data.coffee()[:96, :128]).save(folder / "rainy.png")
+    Image.fromarray(data.coffee()[:390, :260]).save(folder / "upright.jpg")
+    Image.fromarray(np.tile(data.coffee()[:100, :100], (7, 7, 1))).save(folder / "long.jpg")
     (folder / "text.png").write_text("no photo")
     whole = (folder / "rainy.png").read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    Image.new("RGB", (600, 400)).save(folder / "wide.png")
+    Image.new("RGB", (1000, 700)).save(folder / "wide.png")
     noise = np.random.default_rng(0).integers(0, 256, (450, 440, 3), np.uint8)
     Image.fromarray(noise).save(folder / "heavy.png")
     return folder
@@ -89,104 +97,195 @@ def complaints(page: Page) -> list[str]:
     return [error for error in page.errors if HARMLESS not in error]
 
 
-def choose(page: Page, path: Path) -> None:
-    source = "document.querySelector('#photo img')?.src"
-    before = page.value(source)
-    page.upload("#photo input[type=file]", path)
-    page.wait(f"{source} && {source} !== {json.dumps(before)}", SECONDS)
+def clear(page: Page) -> None:
+    """Takes away the photos that are chosen, if there are any."""
+    button = "document.querySelector('#photos [aria-label=Clear]')"
+    if page.value(f"Boolean({button})"):
+        page.value(f"{button}.click()")
+        page.wait(f"!{button} && document.querySelector('#photos input[type=file]')", SECONDS)
+        page.wait("!document.querySelector('#said p')", SECONDS)  # the server's answer
+    page.wait("document.querySelector('#after .empty')", SECONDS)
 
 
-def set_slider(page: Page, name: str, value: int) -> None:
-    page.value(
-        f"(() => {{ const e = document.querySelector('#{name} input[type=number]');"
-        f"e.value = {value}; e.dispatchEvent(new Event('input', {{bubbles: true}}));"
-        "e.dispatchEvent(new Event('change', {bubbles: true})); e.blur(); })()"
-    )
+def choose(page: Page, *paths: Path) -> None:
+    """Chooses photos in place of those that are chosen already, and waits for the first one."""
+    clear(page)
+    page.upload("#photos input[type=file]", *paths)
+    page.wait("document.querySelector('#after img, #said .bad')", SECONDS)
 
 
 def said(page: Page) -> str:
-    return page.value("document.querySelector('#line textarea, #line input').value")
+    """What came of the photos, once they are done."""
+    page.wait("document.querySelector('#said p')", SECONDS)
+    return page.value("document.querySelector('#said').innerText")
 
 
-def warning(page: Page) -> str:
-    """The text of the box that says what is wrong; it is closed again."""
-    page.wait("document.querySelector('.toast-body')", SECONDS)
-    text = page.value("document.querySelector('.toast-body').innerText")
-    page.value("document.querySelectorAll('.toast-close').forEach(e => e.click())")
-    page.wait("!document.querySelector('.toast-body')", SECONDS)
-    return text
-
-
-def test_the_best_photo_is_asked_for_first_and_draws_can_be(demo: Page) -> None:
-    ranges = demo.value(
-        "[...document.querySelectorAll('#steps input[type=range], #draws input[type=range]')]"
-        ".map(e => [e.min, e.max, e.value])"
+def outside(page: Page, *selectors: str) -> list[str]:
+    """Which of these are not wholly in view."""
+    return page.value(
+        f"{json.dumps(selectors)}.filter(s => {{"
+        "const b = document.querySelector(s).getBoundingClientRect(); return !b.width || b.top < 0"
+        "|| b.left < 0 || b.bottom > innerHeight || b.right > innerWidth; })"
     )
-    assert ranges == [["1", "8", "1"], ["0", "8", "0"]]
 
 
-def test_a_photo_is_restored_and_compared(demo: Page, files: Path, tmp_path: Path) -> None:
-    choose(demo, files / "rainy.png")
-    set_slider(demo, "steps", 2)
-    set_slider(demo, "draws", 3)
+@WIDTHS
+def test_a_photo_is_restored_and_what_counts_is_in_view(
+    demo: Page, files: Path, tmp_path: Path
+) -> None:
+    choose(demo, files / "upright.jpg")
     demo.click("#restore")
-    demo.wait("document.querySelectorAll('#after img').length === 2", SECONDS)
-    demo.wait(
-        "[...document.querySelectorAll('#after img')].every(e => e.naturalWidth === 128)",
-        SECONDS,
-    )
-    demo.wait("document.querySelector('#line textarea, #line input').value", SECONDS)
-    assert re.match(r"128 × 96 pixels, 3 draws of 2 steps, [\d.]+ s; yellow in the map", said(demo))
-
-    def handle() -> float:
-        """Where the line between both photos stands, in pixels."""
-        return demo.centre("#after .inner")[0]
-
-    before = handle()
-    x, y, _ = demo.centre("#after .inner")
-    demo.mouse("mousePressed", x, y)
-    for away in (20, 50, 80, 100):
-        demo.mouse("mouseMoved", x + away, y)
-    demo.mouse("mouseReleased", x + 100, y)
-    deadline = time.monotonic() + SECONDS
-    while handle() < before + 90 and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert handle() == pytest.approx(before + 100, abs=10)
-    for number, name in ((1, "spectrum"), (2, "spread")):
-        demo.value(f"document.querySelectorAll('button[role=tab]')[{number}].click()")
-        demo.wait(f"document.querySelector('#{name} img')", SECONDS)
+    demo.wait("document.querySelector('#progress progress')", SECONDS)
+    time.sleep(1)  # it scrolls smoothly
+    assert outside(demo, "#progress", "#stop") == []
+    assert re.match(r"upright.jpg: 260 × 390 pixels in [\d.]+ s", said(demo))
+    demo.wait("document.querySelector('#file')", SECONDS)
+    time.sleep(1)
+    assert outside(demo, "#said", "#after .compare", "#file") == []
+    assert demo.value("document.documentElement.scrollWidth <= innerWidth")
+    assert demo.value("document.querySelectorAll('#tabs [role=tab]').length") == 3
     demo.keep_downloads(tmp_path)
     demo.click("#file")
-    restored = tmp_path / "rainy_restored.png"
+    restored = tmp_path / "upright_restored.jpg"
     deadline = time.monotonic() + SECONDS
     while not restored.exists() and time.monotonic() < deadline:
         demo.value("0")  # the browser is listened to meanwhile
         time.sleep(0.1)
-    assert Image.open(restored).size == (128, 96)
+    assert Image.open(restored).size == (260, 390)
     assert complaints(demo) == []
+
+
+@WIDTHS
+def test_the_map_is_drawn_when_its_tab_is_opened(demo: Page, files: Path) -> None:
+    choose(demo, files / "rainy.png")
+    demo.click("#restore")
+    said(demo)
+    assert demo.value("document.querySelectorAll('#guesses img').length") == 0
+    demo.value("document.querySelectorAll('#tabs [role=tab]')[1].click()")
+    demo.wait("document.querySelectorAll('#guesses img').length === 4", SECONDS)
+    assert "Yellow is guessed" in demo.value("document.querySelector('#guesses').innerText")
+    demo.value("document.querySelectorAll('#tabs [role=tab]')[2].click()")
+    demo.wait("document.querySelectorAll('#spectrum img').length === 2", SECONDS)
+    assert complaints(demo) == []
+
+
+def test_the_mouse_and_the_keyboard_move_the_slider(demo: Page, files: Path) -> None:
+    choose(demo, files / "rainy.png")
+    demo.click("#restore")
+    said(demo)
+    demo.wait("document.querySelector('#after .compare')", SECONDS)
+    at = "document.querySelector('#after .compare').style.getPropertyValue('--at')"
+    x, y, width = demo.centre("#after .compare")
+    demo.mouse("mousePressed", x + width / 4, y)
+    demo.mouse("mouseReleased", x + width / 4, y)
+    placed = float(demo.value(at).rstrip("%"))
+    assert placed == pytest.approx(75, abs=8)  # the thumb of a range has a width of its own
+    demo.key("ArrowLeft", 37)
+    assert float(demo.value(at).rstrip("%")) == placed - 1
+
+
+def test_stop_ends_it_and_keeps_the_photos_that_are_done(demo: Page, files: Path) -> None:
+    choose(demo, files / "rainy.png", *[files / "long.jpg"] * 8)
+    demo.click("#restore")
+    demo.wait("document.querySelector('#progress')?.innerText.includes('photo 2 of 9')", SECONDS)
+    demo.click("#stop")
+    line = said(demo)
+    done = re.search(r"stopped after (\d) of 9 photos", line)
+    assert done, line
+    assert 1 <= int(done[1]) < 9
+    demo.wait("document.querySelector('#file')", SECONDS)
+    demo.wait("!document.querySelector('#restore').disabled", SECONDS)
+    assert complaints(demo) == []
+
+
+def test_several_photos_come_in_one_zip_and_can_be_looked_at(
+    demo: Page, files: Path, tmp_path: Path
+) -> None:
+    choose(demo, files / "rainy.png", files / "cut.png", files / "upright.jpg")
+    demo.click("#restore")
+    lines = said(demo)
+    assert "2 photos restored" in lines
+    assert "not restored: cut.png: is damaged" in lines
+    demo.wait("document.querySelector('#all_files') && document.querySelector('#picked')", SECONDS)
+    demo.keep_downloads(tmp_path)
+    demo.click("#all_files")
+    archive = tmp_path / "restored_photos.zip"
+    deadline = time.monotonic() + SECONDS
+    while not archive.exists() and time.monotonic() < deadline:
+        demo.value("0")
+        time.sleep(0.1)
+    names = zipfile.ZipFile(archive).namelist()
+    assert names == ["rainy_restored.png", "upright_restored.jpg"]
+
+
+def test_a_pasted_photo_is_taken(demo: Page) -> None:
+    demo.value(
+        "(() => { const c = document.createElement('canvas'); c.width = 150; c.height = 70;"
+        "c.toBlob(blob => { const d = new DataTransfer();"
+        "d.items.add(new File([blob], 'image.png', {type: 'image/png'}));"
+        "document.body.dispatchEvent(new ClipboardEvent('paste',"
+        "{clipboardData: d, bubbles: true, cancelable: true})); }); })()"
+    )
+    demo.wait("document.querySelector('#after img')?.naturalWidth === 150", SECONDS)
+    assert "image.png" in demo.value("document.querySelector('#after img').alt")
+
+
+def test_what_is_painted_is_sent_as_a_mask(demo: Page, files: Path) -> None:
+    choose(demo, files / "rainy.png")
+    demo.click("#advanced button")
+    demo.wait("document.querySelector('.brush canvas')", SECONDS)
+    x, y, width = demo.centre(".brush canvas")
+    demo.mouse("mousePressed", x - width / 4, y)
+    demo.mouse("mouseMoved", x + width / 4, y)
+    demo.mouse("mouseReleased", x + width / 4, y)
+    mask = "document.querySelector('#mask textarea, #mask input').value"
+    demo.wait(f"{mask}.startsWith('data:image/png')", SECONDS)
+    content = base64.b64decode(demo.value(mask).partition(",")[2])
+    painted = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    assert painted.shape == (96, 128)
+    assert (painted[48, 40], painted[48, 90], painted[5, 64]) == (255, 255, 0)
+    demo.click("[data-clear]")
+    assert demo.value(mask) == ""
+
+
+def test_every_control_has_a_name(demo: Page, files: Path) -> None:
+    """As a screen reader asks for it: a label, a title or text; also what is built anew."""
+    choose(demo, files / "rainy.png")
+    clear(demo)
+    demo.wait("document.querySelector('#examples button')", SECONDS)
+    demo.value("document.querySelector('#advanced button').click()")
+    demo.wait("document.querySelector('#strength input')", SECONDS)
+    nameless = demo.value(
+        "[...document.querySelectorAll('button, input, select, textarea, canvas, img')]"
+        ".filter(e => e.checkVisibility() || e.type === 'file')"
+        ".filter(e => !e.closest('[aria-hidden=true]')).filter(e =>"
+        "!(e.ariaLabel || e.title || e.hasAttribute('alt') || e.innerText?.trim()"
+        "|| e.labels?.length))"
+        ".map(e => e.outerHTML.slice(0, 200))"
+    )
+    assert nameless == []
+    words = demo.value("document.querySelector('#advanced').innerText")
+    assert "Gentle" in words
+    assert demo.value("document.querySelectorAll('#advanced input[type=range]').length") == 0
 
 
 def test_bad_files_cost_one_line_and_nothing_else(demo: Page, files: Path) -> None:
     demo.click("#restore")
-    assert "drop a photo first" in warning(demo)
+    assert said(demo) == "not restored: drop a photo first"
     for name, reason in (
         ("text.png", "text.png: is not a picture"),
         ("cut.png", "cut.png: is damaged"),
-        ("wide.png", "0.24 megapixels; this page takes 0.2"),
+        ("wide.png", "wide.png: has 0.7 megapixels; this page takes 0.5"),
     ):
         choose(demo, files / name)
-        demo.click("#restore")
-        line = warning(demo)
-        assert reason in line, line
+        demo.wait(f"document.querySelector('#said').innerText.includes('{name}')", SECONDS)
+        line = said(demo)
+        assert line.startswith(f"not restored: {reason}"), line
         assert "/" not in line  # no path of this machine
-        assert said(demo).startswith("not restored: ")
-    demo.upload("#photo input[type=file]", files / "heavy.png")
-    assert "size" in warning(demo).lower()
-    choose(demo, files / "rainy.png")
-    demo.click("#restore")
-    line = "document.querySelector('#line textarea, #line input').value"
-    demo.wait(f"{line} && !{line}.startsWith('not')", SECONDS)
-    assert said(demo).startswith("128 × 96 pixels, the best photo, ")
+    clear(demo)
+    demo.upload("#photos input[type=file]", files / "heavy.png")
+    demo.wait("document.querySelector('.toast-body')", SECONDS)
+    assert "size" in demo.value("document.querySelector('.toast-body').innerText").lower()
 
 
 def test_nothing_is_asked_of_other_machines(demo: Page, address: str) -> None:

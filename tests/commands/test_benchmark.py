@@ -1,12 +1,15 @@
 """The benchmark: what it measures, the file it writes, and what it refuses."""
 
+import dataclasses
 import json
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from fftdiff_jax.commands.benchmarks import operations, profiling, tables
+from fftdiff_jax.commands.benchmarks import operations, profiling, restoring, tables
+from fftdiff_jax.config import Config, ModelConfig, SamplingConfig
+from fftdiff_jax.restore import tiling
 from tests.commands import TINY, refusal, run
 
 VERSIONS = {"jax": "1", "flax": "2", "python": "3"}
@@ -163,10 +166,25 @@ def test_measures_the_start(tmp_path, pairs_csv):
 
 def test_a_photo_is_looked_at_once_and_in_every_step_of_every_draw():
     row = {"height": 1000, "width": 2000, "megapixels": 2.0, "seconds": 18.0, "peak_rss_mb": 300.0}
+    row |= {"tiled_pixels": 1.25, "share_of_matmul": 0.613}
     found = [{**row, "steps": 4, "draws": draws} for draws in (0, 2)]
     text = tables.markdown({"sample": found, "device": "one", "versions": VERSIONS})
-    assert "| 1000x2000 | 2.00 | 4 | 0 | 18.00 | 9.00 |" in text
-    assert "| 1000x2000 | 2.00 | 4 | 2 | 18.00 | 1.00 |" in text
+    assert "| 1000x2000 | 2.00 | 1.25 x | 4 | 0 | 18.00 | 9.00 | 61 % |" in text
+    assert "| 1000x2000 | 2.00 | 1.25 x | 4 | 2 | 18.00 | 1.00 |" in text
+
+
+def test_operations_of_the_best_photo_are_those_of_its_tiles_and_looks():
+    config = Config(model=ModelConfig(widths=(8, 16), blocks=(1, 1)))
+    twice = dataclasses.replace(config, sampling=SamplingConfig(mirror=True))
+    one = restoring.best_photo_operations(config, 40, 50)
+    side = tiling.choose_side(40, 50)
+    assert restoring.tiled_pixels(config, 40, 50) == side**2
+    assert restoring.best_photo_operations(twice, 40, 50) == 2 * one
+    large = restoring.tiled_pixels(config, 900, 1300)
+    assert large > 900 * 1300
+    side = tiling.choose_side(900, 1300)
+    each = restoring.best_photo_operations(config, side, side)
+    assert restoring.best_photo_operations(config, 900, 1300) == each * large / side**2
 
 
 def test_a_table_says_where_each_part_was_measured():

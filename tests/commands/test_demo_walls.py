@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from fftdiff_jax.commands.demo import addresses
 from fftdiff_jax.commands.demo_walls import Walls, refusal
 
 LOCAL, EVERYWHERE = "127.0.0.1", "0.0.0.0"
@@ -36,6 +37,16 @@ def test_its_own_names_are_served_and_its_own_page_may_post(served, host):
     assert refusal(headers(host), served, names) is None
     assert refusal(headers(host, f"http://{host}"), served, names) is None
     assert refusal(headers(host, f"https://{host}"), served, names) is None
+
+
+@pytest.mark.parametrize("served", [LOCAL, "localhost", EVERYWHERE, "192.168.1.7"])
+def test_the_addresses_that_it_says_are_served(served):
+    said = addresses(served, 7860)
+    assert len(said) == 1 or served == EVERYWHERE
+    for address in said:
+        host = address.removeprefix("http://")
+        assert host != f"{EVERYWHERE}:7860"  # which no phone can open
+        assert refusal(headers(host), served) is None
 
 
 @pytest.mark.parametrize("served", [LOCAL, "localhost", EVERYWHERE, "192.168.1.7"])

@@ -113,7 +113,7 @@ def test_two_processes_make_what_one_makes(folder: Path) -> None:
     assert alone.returncode == 0, alone.stderr
     assert json.loads((folder / "alone" / "summary.json").read_text())["draws"] == 0
     share = ("--output=shared", "--nolpips")
-    first = evaluate(folder, *COMMON, *share, "--process_index=0", "--process_count=2")
+    first = evaluate(folder, *COMMON, *share, "--shard=0/2")
     assert first.returncode == 0, first.stderr
     assert "this part is done" in first.stdout
     assert not (folder / "shared" / "summary.json").exists()
@@ -173,6 +173,8 @@ def test_other_weights_are_not_mixed_in(folder: Path) -> None:
         (["--steps=0"], "--steps=0: expected a whole number"),
         (["--process_index=0"], "--process_index and --process_count go together"),
         (["--process_index=2", "--process_count=2"], "count from 0"),
+        (["--shard=2/2"], "--shard=2/2: expected K/N with K from 0 to N-1"),
+        (["--shard=0/2", "--process_index=0"], "give one of them"),
         (["--output="], "--output is missing"),
     ],
 )

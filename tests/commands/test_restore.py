@@ -1,5 +1,6 @@
 """The command line of restore: every kind of photo, folders, refusals."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -110,25 +111,50 @@ def test_bad_photos_are_named_and_the_rest_is_done(restored):
     assert "Traceback" not in result.stderr
 
 
-def test_one_photo_with_draws_and_spread(tmp_path, checkpoint, tiny_restorer):
-    Image.fromarray(data.coffee()[:40, :50]).save(tmp_path / "a.png")
-    flags = ("--draws=2", "--steps=2", "--uncertainty", "--noprogress")
+def test_several_draws_are_variants_and_a_map_beside_the_best_photo(
+    tmp_path, checkpoint, tiny_restorer
+):
+    photo = data.coffee()[:40, :50]
+    Image.fromarray(photo).save(tmp_path / "a.png", dpi=(300, 300))
+    flags = ("--draws=4", "--steps=2", "--noprogress")
     command = (f"--checkpoint={checkpoint}", "--input=a.png", "--output=out", *flags)
     result = run(tmp_path, "restore", *command)
     assert result.returncode == 0, result.stderr
+    variants = [f"a.variant{number}.png" for number in (1, 2, 3)]
+    hidden_too = {path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png"}
+    assert hidden_too == {"a.png", "a.uncertainty.png", *variants}
     spread = np.asarray(Image.open(tmp_path / "out" / "a.uncertainty.png"))
     assert spread.shape == (40 + maps.LEGEND, 50, 3)
     assert spread.max() > 0
-    # Beside the map stands the best photo.
-    found = np.asarray(Image.open(tmp_path / "out" / "a.png")).astype(int)
-    assert np.abs(found - tiny_restorer(data.coffee()[:40, :50])).max() <= 1
+    best, *drawn = (np.asarray(Image.open(tmp_path / "out" / n)) for n in ("a.png", *variants))
+    assert np.abs(best.astype(int) - tiny_restorer(photo)).max() <= 1
+    expected = tiny_restorer.variants(photo, draws=4, steps=2).draws
+    assert np.abs(np.stack(drawn).astype(int) - expected).max() <= 1
+    assert all((a != b).any() for a, b in itertools.combinations(drawn, 2))
+    assert Image.open(tmp_path / "out" / variants[0]).info["dpi"][0] == pytest.approx(300, abs=1)
+
+    again = run(tmp_path, "restore", *command, "--skip_existing")
+    assert "nothing is left" in again.stdout
+    (tmp_path / "out" / variants[1]).unlink()
+    again = run(tmp_path, "restore", *command, "--skip_existing")
+    assert "1 restored" in again.stdout
+    assert (tmp_path / "out" / variants[1]).exists()
+
+
+def test_a_map_alone(tmp_path, checkpoint):
+    Image.fromarray(data.coffee()[:40, :50]).save(tmp_path / "a.png")
+    command = (f"--checkpoint={checkpoint}", "--output=out", "--uncertainty", "a.png")
+    result = run(tmp_path, "restore", *command)
+    assert result.returncode == 0, result.stderr
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.suffix == ".png"}
+    assert names == {"a.png", "a.uncertainty.png"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "way", "dial"),
     [
-        (("--draws=2",), {"draws": 2}, {}),
+        (("--draws=1",), {"draws": 1}, {}),
         (("--steps=2",), {"draws": 1, "steps": 2}, {}),
         (("--realism=0.5",), {"draws": 1}, {"realism": 0.5}),
         (("--draws=0", "--realism=0.5"), {"draws": 0}, {}),
@@ -234,6 +260,14 @@ def test_maps_of_photos_with_one_stem_do_not_collide(tmp_path):
     }
 
 
+def test_a_photo_called_as_anothers_variant_is_refused(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in ("a.jpg", "a.variant2.jpg"):
+        Image.fromarray(data.coffee()[:20, :30]).save(tmp_path / "in" / name)
+    with pytest.raises(UserError, match=r"a.variant2.jpg is a photo, and the name of"):
+        plan_in_process(tmp_path, "in", "out", variants=3)
+
+
 def test_a_pattern_keeps_the_folders_after_its_first_wildcard(tmp_path):
     for name in ("one/x.png", "two/x.png", "two/y.jpg"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -298,6 +332,8 @@ def test_the_weights_in_the_box_restore_where_no_checkpoint_is_named(tmp_path, c
         (("--checkpoint={ok}", "--input=gone.png", "--output=out"), "gone.png"),
         (("--checkpoint={ok}", "--input=empty", "--output=out"), "no photo there"),
         (("--checkpoint={ok}", "--input=a.png", "--output=."), "would overwrite"),
+        (("--checkpoint={ok}", "--input=a.png", "--output="), "--output is missing"),
+        (("--checkpoint={ok}", "--input=a.png", "--output=--draws"), "looks like a flag"),
         (("--checkpoint={ok}", "--input=a.png", "--output=a.png"), "a.png is a file"),
         (("--checkpoint={ok}", "--input=a.png", "--output=a.png/b"), "a.png is a file"),
         (

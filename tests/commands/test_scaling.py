@@ -2,6 +2,7 @@
 
 import pytest
 
+from fftdiff_jax.commands.benchmarks.ring import START, Link
 from fftdiff_jax.commands.benchmarks.scaling import (
     Measured,
     Rates,
@@ -13,7 +14,12 @@ from fftdiff_jax.commands.benchmarks.scaling import (
 from fftdiff_jax.config import Config, DataConfig, ModelConfig, TrainingConfig
 
 RATES = Rates(
-    float32=1e12, bfloat16=4e12, memory=1e9, within_node=1e9, between_nodes=1e8, gpus_a_node=4
+    float32=1e12,
+    bfloat16=4e12,
+    memory=1e9,
+    within=Link("bus", 1e9, latency=0.0),
+    between=Link("network", 1e8, latency=0.0),
+    gpus_a_node=4,
 )
 CONFIG = Config(training=TrainingConfig(batch_size=16, steps=3600))
 WORK = Work(operations=1e11, traffic=5e8, gradients=1e8, parameters=25_000_000)
@@ -29,9 +35,9 @@ def test_one_gpu_computes_and_sends_nothing():
 
 def test_gradients_travel_slower_between_nodes():
     inside, across = (expect(CONFIG, WORK, gpus, RATES) for gpus in (4, 8))
-    assert inside.exchange == pytest.approx(2 * 3 / 4 * 0.1)
-    assert across.exchange == pytest.approx(2 * 7 / 8 * 1.0)
-    assert across.seconds[0] == pytest.approx(0.2 + 1.75)
+    assert inside.exchange == pytest.approx(START + 2 * 3 / 4 * 0.1)
+    assert across.exchange == pytest.approx(START + 2 * 7 / 8 * 1.0)
+    assert across.seconds[0] == pytest.approx(START + 0.2 + 1.75)
 
 
 def test_bfloat16_is_counted_at_its_own_rate():

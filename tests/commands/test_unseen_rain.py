@@ -48,3 +48,18 @@ def test_the_command_writes_pairs_that_can_be_evaluated(tmp_path):
         pair = load_pair(manifest, row)
         assert max(pair.clean.shape[:2]) <= 48
         assert (pair.clean != pair.rainy).any()
+
+
+def test_photos_without_rain_are_a_kind_too(tmp_path):
+    pairs = tiny.write_pairs(tmp_path)
+    done = run(
+        tmp_path,
+        *("unseen_rain", f"--manifest={pairs}", f"--output={tmp_path / 'dry'}"),
+        *("--split=all", "--kinds=none", "--limit=2"),
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(tmp_path / "dry" / "pairs.csv")
+    assert [row.split for row in manifest.rows] == ["none"] * 2
+    for row in manifest.rows:
+        pair = load_pair(manifest, row)
+        np.testing.assert_array_equal(pair.clean, pair.rainy)

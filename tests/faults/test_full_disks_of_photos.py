@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fftdiff_jax.data import images
-from fftdiff_jax.restore import folders
+from fftdiff_jax.restore import folders, one_by_one
 from tests.data import kinds
 from tests.faults.disks import fill, small_disk
 
@@ -55,7 +55,7 @@ def test_no_format_leaves_half_a_photo_on_a_full_disk(tmp_path):
             size = job.source.stat().st_size
             for share in (0, *rng.random(4), 1.5):
                 filler = fill(disk, leave=int(share * size) // PAGE * PAGE)
-                outcome = folders.restore(Same(), job)
+                outcome = one_by_one.restore(Same(), job)
                 filler.unlink()
                 left = [path.name for path in (disk / "out").iterdir()]
                 if outcome.refusal:

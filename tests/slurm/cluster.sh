@@ -2,8 +2,34 @@
 # A Slurm cluster of two nodes on this machine: Debian's slurm-wlm and munge, two slurmd on two
 # ports, GPUs that are device files and no more. To be sourced; as root.
 #
+#   prepare [PYTHON]        sets $top, $python, $work and $patience; at the end all is taken away again
 #   cluster_start FOLDER    installs what is missing and starts the daemons, their files in FOLDER
 #   cluster_stop            ends them, and takes the nodes' names out of /etc/hosts again
+#   say, fail, until_true   what a test says; ends it; waits, for $patience seconds at most
+#   state, is_state, ended, requeued, start_now    of a job, or of a task of an array: JOB_TASK
+
+prepare() {
+  top=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+  python=$(realpath -s "${1:-$top/.venv/bin/python}")
+  patience=${PATIENCE:-600} # seconds until something that should happen counts as failed
+  if [ "$(id -u)" != 0 ]; then
+    echo "$0 needs root, to start Slurm" >&2
+    exit 77
+  fi
+  work=$(mktemp -d)
+  trap finish EXIT
+  trap 'exit 143' TERM INT
+}
+
+finish() {
+  local code=$?
+  if [ "$code" != 0 ]; then
+    tail -n 40 "$work"/*.log "$work"/slurm/*.log 2> /dev/null || true
+  fi
+  cluster_stop
+  rm -rf "$work"
+  exit "$code"
+}
 
 cluster_start() {
   cluster=$1
@@ -95,4 +121,28 @@ cluster_stop() {
   # Not by sed -i: where /etc/hosts is mounted into a container it cannot be replaced.
   grep -v '# fftdiff test$' /etc/hosts > "$cluster/hosts" || true
   cat "$cluster/hosts" > /etc/hosts
+}
+
+say() { echo "== $(date +%T) $*"; }
+fail() { echo "FAILED: $*" >&2; exit 1; }
+until_true() { # SENTENCE COMMAND...: waits until the command succeeds
+  local sentence=$1 started=$SECONDS
+  shift
+  until "$@"; do
+    [ $((SECONDS - started)) -lt "$patience" ] || fail "waited $patience s: $sentence"
+    sleep 0.5
+  done
+  say "$sentence"
+}
+
+state() { scontrol show job -o "$1" | sed 's/.*JobState=\([A-Z]*\).*/\1/'; }
+is_state() { [ "$(state "$1")" = "$2" ]; }
+ended() { ! squeue -h -j "$1" 2> /dev/null | grep -q .; }
+requeued() { # JOB RESTARTS: it waits in the queue, or runs, for the Nth time again
+  scontrol show job -o "$1" | grep -q "Restarts=$2 "
+}
+start_now() { # Slurm lets a requeued job wait for two minutes; a few seconds it needs
+  sleep 5
+  scontrol update JobId="$1" StartTime=now 2> /dev/null || true
+  is_state "$1" RUNNING
 }

@@ -7,40 +7,9 @@
 #
 # It installs slurm-wlm and munge when missing, and ends everything that it started.
 set -euo pipefail
-top=$(cd "$(dirname "$0")/../.." && pwd)
-python=$(realpath -s "${1:-$top/.venv/bin/python}")
-patience=${PATIENCE:-600} # seconds until something that should happen counts as failed
 # shellcheck source=tests/slurm/cluster.sh
-. "$top/tests/slurm/cluster.sh"
-
-if [ "$(id -u)" != 0 ]; then
-  echo "tests/slurm/run.sh needs root, to start Slurm" >&2
-  exit 77
-fi
-work=$(mktemp -d)
-finish() {
-  local code=$?
-  if [ "$code" != 0 ]; then
-    tail -n 40 "$work"/*.log "$work"/slurm/*.log 2> /dev/null || true
-  fi
-  cluster_stop
-  rm -rf "$work"
-  exit "$code"
-}
-trap finish EXIT
-trap 'exit 143' TERM INT
-
-say() { echo "== $(date +%T) $*"; }
-fail() { echo "FAILED: $*" >&2; exit 1; }
-until_true() { # SENTENCE COMMAND...: waits until the command succeeds
-  local sentence=$1 started=$SECONDS
-  shift
-  until "$@"; do
-    [ $((SECONDS - started)) -lt "$patience" ] || fail "waited $patience s: $sentence"
-    sleep 0.5
-  done
-  say "$sentence"
-}
+. "$(dirname "$0")/cluster.sh"
+prepare "${1:-}"
 
 cluster_start "$work/slurm"
 say "two nodes are up: $(sinfo -h -o '%N %G')"
@@ -64,19 +33,7 @@ submit() { # WORKDIR FLAG...: the job's number; --config... goes to training, th
     --time=00:30:00 "${job_flags[@]}" --output="$work/$folder-%j.log" \
     launch_gpu.sh "${flags[@]}" --workdir="$work/$folder" "${more[@]}"
 }
-state() { scontrol show job -o "$1" | sed 's/.*JobState=\([A-Z]*\).*/\1/'; }
-is_state() { [ "$(state "$1")" = "$2" ]; }
-ended() { ! squeue -h -j "$1" 2> /dev/null | grep -q .; }
-requeued() { # JOB RESTARTS: it waits in the queue, or runs, for the Nth time again
-  scontrol show job -o "$1" | grep -q "Restarts=$2 "
-}
 at_step() { [ -e "$work/$1/checkpoints/$2/checksums.json" ]; }
-start_now() { # Slurm lets a requeued job wait for two minutes; a few seconds it needs
-  sleep 5
-  scontrol update JobId="$1" StartTime=now 2> /dev/null || true
-  is_state "$1" RUNNING
-}
-
 whole=$(submit whole)
 until_true "job $whole has trained without interruption" is_state "$whole" COMPLETED
 grep -q "^finished: " "$work/whole-$whole.log" || fail "the log does not say so"
@@ -169,27 +126,6 @@ FFTDIFF_LOCAL_SHARDS=1 shape shards 4 --nodes=2 --config.data.source=tfds
 cmp "$TMPDIR/fftdiff_jax-$(id -un)$work/pairs/pairs_tfds/index.json" \
   "$work/pairs/pairs_tfds/index.json" || fail "no copy of the shards"
 unset TMPDIR
-
-# ---- an array of jobs evaluates ----------------------------------------------------------------------
-job=$(FFTDIFF_VERB=evaluate sbatch --parsable --account=local --array=0-1 --time=00:30:00 \
-  --cpus-per-task=1 --mem=1G --output="$work/scores-%a.log" launch_gpu.sh \
-  --checkpoint="$work/parted" --manifest="$work/pairs/pairs.csv" --split=train --nolpips \
-  --output="$work/scores")
-until_true "the array $job has ended" ended "$job"
-"$python" - "$work/scores" << 'EOF'
-import csv, json, sys
-from pathlib import Path
-
-folder = Path(sys.argv[1])
-summary = json.loads((folder / "summary.json").read_text())
-rows = list(csv.DictReader((folder / "metrics.csv").open()))
-assert summary["num_images"] == len(rows) == 4, (summary, rows)
-print(f"an array of two jobs scored {len(rows)} photos")
-EOF
-for task in 0 1; do
-  grep -q "this part is done\|summary.json" "$work/scores-$task.log" \
-    || fail "task $task of the array has not ended well"
-done
 
 # ---- by hand in an allocation: docs/greatlakes.md ----------------------------------------------------
 salloc --account=local --partition=spgpu --nodes=2 --ntasks-per-node=1 --gres=gpu:1 \

@@ -1,4 +1,4 @@
-"""The script beside this file, for those who run everything through pytest."""
+"""The scripts beside this file, for those who run everything through pytest."""
 
 import os
 import shutil
@@ -10,11 +10,12 @@ import pytest
 
 
 @pytest.mark.slurm
-def test_training_across_two_nodes_of_slurm():
+@pytest.mark.parametrize("name", ["run.sh", "array.sh"])
+def test_two_nodes_of_slurm(name: str):
     if os.geteuid() != 0:
         pytest.skip("needs root, to start Slurm")
     if shutil.which("slurmd") is None and shutil.which("apt-get") is None:
         pytest.skip("needs slurm-wlm and munge (apt-get install slurm-wlm munge)")
-    script = Path(__file__).parent / "run.sh"
+    script = Path(__file__).parent / name
     result = subprocess.run([script, sys.executable], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from fftdiff_jax import config as configuration
+from fftdiff_jax.commands.benchmarks.fresh import Row, in_fresh_process
 from fftdiff_jax.config import Config
 from fftdiff_jax.errors import UserError
-
-Row = dict[str, Any]
 
 SIZES = ((256, 256), (512, 768), (1080, 1920))
 QUICK_SIZES = ((256, 256),)
@@ -176,30 +169,3 @@ def _changed(
         training=dataclasses.replace(training, batch_size=batch or training.batch_size),
         model=dataclasses.replace(model, widths=widths or model.widths),
     )
-
-
-def in_fresh_process(kind: str, config: Config | None = None, **options: Any) -> Row:
-    """Runs one measurement of `worker` and returns {"result", "device", "versions"}.
-
-    Raises:
-      UserError: the process failed; the message is the last line that it wrote.
-    """
-    request = {"kind": kind, "options": options}
-    if config is not None:
-        request["config"] = configuration.to_dict(config)
-    # From any folder: the worker must find this checkout.
-    root = str(Path(__file__).parents[3])
-    path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    finished = subprocess.run(
-        [sys.executable, "-m", "fftdiff_jax.commands.benchmarks.worker"],
-        input=json.dumps(request),
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode != 0:
-        lines = [line for line in finished.stderr.splitlines() if line.strip()]
-        said = lines[-1].removeprefix("error: ") if lines else f"code {finished.returncode}"
-        raise UserError(f"benchmark {kind}: {said}")
-    return json.loads(finished.stdout.splitlines()[-1])

@@ -3,8 +3,7 @@
 The work of a step is counted by XLA from the program itself, before it fuses anything. So the time
 for the operations alone is a lower bound, and the time in which every intermediate array goes to
 memory and back an upper one. A step that is measured on another device adds a third value: an A40
-that reaches the same share of its own rate. The gradients are summed by a ring: of G bytes, each
-GPU sends 2 (n - 1) / n G (Patarasu and Yuan 2009), here after the backward pass and not beside it.
+that reaches the same share of its own rate. The gradients are summed by a ring (ring.py).
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fftdiff_jax.commands.benchmarks.ring import LINKS, Link, Ring
 from fftdiff_jax.config import Config
 from fftdiff_jax.training.cluster import processes
 from fftdiff_jax.training.examples import Batch
@@ -33,16 +33,23 @@ class Rates:
     """What a GPU and its surroundings can do at best; the defaults: A40s in nodes of Great Lakes.
 
     NVIDIA's data sheet of the A40: 149.7 TFLOP/s bfloat16 (dense, tensor cores), 37.4 TFLOP/s
-    float32, 696 GB/s of memory, PCIe 4 x16 (31.5 GB/s each way).
-    Between nodes: 100 Gb/s InfiniBand.
+    float32, 696 GB/s of memory, PCIe 4 x16. Between nodes: 100 Gb/s InfiniBand.
     """
 
     bfloat16: float = 149.7e12  # operations a second
     float32: float = 37.4e12
     memory: float = 696e9  # bytes a second
-    within_node: float = 31.5e9
-    between_nodes: float = 12.5e9
+    within: Link = LINKS["pcie"]
+    between: Link = LINKS["infiniband"]
     gpus_a_node: int = 8
+
+    def ring(self, gpus: int) -> Ring:
+        """So many of them together."""
+        return Ring(gpus, self.gpus_a_node, self.within, self.between)
+
+    def of(self, config: Config) -> float:
+        """Operations a second in the type of the configuration's network."""
+        return self.bfloat16 if config.model.dtype == "bfloat16" else self.float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,11 +137,9 @@ def measure_step(config: Config, examples: int = _EXAMPLES, repeats: int = 5) ->
 def expect(config: Config, work: Work, gpus: int, rates: Rates) -> Expected:
     """What `gpus` GPUs should do at best and at worst, with the configuration's global batch."""
     share = config.training.batch_size / gpus
-    peak = rates.bfloat16 if config.model.dtype == "bfloat16" else rates.float32
-    operations = share * work.operations / peak
+    operations = share * work.operations / rates.of(config)
     traffic = share * work.traffic / rates.memory
-    link = rates.within_node if gpus <= rates.gpus_a_node else rates.between_nodes
-    exchange = 2 * (gpus - 1) / gpus * work.gradients / link
+    exchange = rates.ring(gpus).seconds(work.gradients)
     best, worst = operations + exchange, max(operations, traffic) + exchange
     batch, steps = config.training.batch_size, config.training.steps
     return Expected(

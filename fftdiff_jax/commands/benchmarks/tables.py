@@ -86,7 +86,8 @@ def _startup(found: Row) -> str:
 
 
 def _sample(rows: list[Row]) -> str:
-    heads = ["photo", "megapixels", "steps", "draws", "s a photo", "s a megapixel and look", "peak"]
+    heads = ["photo", "megapixels", "pixels of tiles", "steps", "draws", "s a photo"]
+    heads += ["s a megapixel and evaluation", "share of the matrix product", "peak"]
     return _table(heads, [_photo(row) for row in rows])
 
 
@@ -97,10 +98,12 @@ def _photo(row: Row) -> list[str]:
     return [
         f"{row['height']}x{row['width']}",
         f"{megapixels:.2f}",
+        f"{row['tiled_pixels']:.2f} x",
         str(row["steps"]),
         str(row["draws"]),
         f"{row['seconds']:.2f}",
         f"{each:.2f}",
+        f"{100 * row['share_of_matmul']:.0f} %" if row["share_of_matmul"] else "",
         _memory(row),
     ]
 

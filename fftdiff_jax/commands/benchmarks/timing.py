@@ -20,6 +20,8 @@ MATRIX_SIDE_ELSEWHERE = 8192
 PRODUCTS_A_RUN = {"cpu": 1}
 PRODUCTS_A_RUN_ELSEWHERE = 20
 
+MOST_SECONDS = 60.0  # of repeated runs: no further one begins
+
 
 def timed(run: Callable[[], Any]) -> float:
     """Seconds that `run` takes, all work that its result waits for included."""
@@ -36,14 +38,6 @@ def spread(seconds: list[float]) -> dict[str, Any]:
         "most": max(seconds),
         "runs": len(seconds),
     }
-
-
-def repeat(run: Callable[[], Any], repeats: int, most_seconds: float = 60.0) -> list[float]:
-    """Times `run` up to `repeats` times, stopping once `most_seconds` are used."""
-    seconds: list[float] = []
-    while len(seconds) < repeats and (not seconds or sum(seconds) < most_seconds):
-        seconds.append(timed(run))
-    return seconds
 
 
 class MatrixProduct:

@@ -43,9 +43,9 @@ class Training:
 
 def random_batch(config: Config) -> Batch:
     """Random crops in the step's layout; what they show does not change the time."""
-    devices = jax.local_device_count()
     side = config.data.crop_size
-    shape = (devices, config.training.batch_size // devices, side, side, 3)
+    examples = config.training.batch_size // jax.device_count()  # of all processes' devices
+    shape = (jax.local_device_count(), examples, side, side, 3)
     rng = np.random.default_rng(0)
     return Batch(*(rng.integers(0, 256, shape, np.uint8) for _ in range(2)))
 

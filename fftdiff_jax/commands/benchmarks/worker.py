@@ -1,6 +1,6 @@
 """One measurement in a process of its own: a request on standard input, the answer as JSON.
 
-`plan.in_fresh_process` starts it; the answer is the last line of standard output.
+`fresh.in_fresh_process` starts it; the answer is the last line of standard output.
 """
 
 from __future__ import annotations
@@ -22,9 +22,14 @@ MEASURES = {
     "data": ("loading", "measure_loading"),
     "sample": ("restoring", "measure_restoring"),
     "profile": ("profiling", "measure_profile"),
+    "devices": ("devices", "measure_devices"),
+    "reduced": ("devices", "measure_reduced"),
+    "memory": ("memory", "measure_memory"),
 }
 # Of these, the devices are those that `fftdiff-jax train` would have.
 AS_IN_TRAINING = ("train", "data", "profile")
+# Several processes may be asked at once, with the variables that srun sets.
+TOGETHER = ("devices", "reduced")
 
 
 def main() -> int:
@@ -50,6 +55,10 @@ def _measure(request: dict[str, Any]) -> Any:
     config = configuration.from_dict(request["config"])
     if request["kind"] in AS_IN_TRAINING:
         shared.share_cores(config)
+    if request["kind"] in TOGETHER:
+        from fftdiff_jax.training.cluster import processes
+
+        processes.start(os.environ)
     module, name = MEASURES[request["kind"]]
     measure = getattr(importlib.import_module(f"fftdiff_jax.commands.benchmarks.{module}"), name)
     return measure(config, **request["options"])
