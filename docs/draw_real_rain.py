@@ -1,9 +1,10 @@
 """Draws a sheet of real rainy photos, for which no clean twin exists, before and after.
 
-    python docs/draw_real_rain.py PHOTO... [--across=2] [--width=300] [--checkpoint=DIR]
-        [--output=FILE.jpg]
+    python docs/draw_real_rain.py PHOTO... [--across=2] [--width=300] [--draws=N]
+        [--checkpoint=DIR] [--output=FILE.jpg]
 
-Each photo stands beside what the weights in the box (or --checkpoint) make of it. Of a file that
+Each photo stands beside what the weights in the box (or --checkpoint) make of it, and with --draws
+beside so many single draws too. Of a file that
 holds the same photo twice, side by side, one is taken.
 """
 
@@ -28,24 +29,26 @@ def main() -> None:
     parser.add_argument("photos", nargs="+")
     parser.add_argument("--across", type=int, default=2, help="photos in a row")
     parser.add_argument("--width", type=int, default=300, help="of each, in pixels")
+    parser.add_argument("--draws", type=int, default=0, help="single draws beside each")
     parser.add_argument("--checkpoint")
     parser.add_argument("--output", default="real_rain_sheet.jpg")
     given = parser.parse_args()
     from_run = Restorer.from_checkpoint
     restorer = from_run(given.checkpoint) if given.checkpoint else Restorer.pretrained()
     width, height = given.width, round(given.width * PROPORTION)
-    pairs = []
+    rows = []
     for path in given.photos:
         photo = _once(load_photo(path))
-        pairs.append([_fitted(some, width, height) for some in (photo, restorer(photo))])
-    down = -(-len(pairs) // given.across)
-    cell = 2 * width + GAP
+        draws = restorer.sample(photo, draws=given.draws) if given.draws else ()
+        rows.append([_fitted(some, width, height) for some in (photo, restorer(photo), *draws)])
+    down = -(-len(rows) // given.across)
+    cell = len(rows[0]) * (width + GAP) - GAP
     size = (given.across * (cell + GUTTER) - GUTTER, down * (height + GAP) - GAP)
     sheet = Image.new("RGB", size, "white")
-    for number, pair in enumerate(pairs):
+    for number, pictures in enumerate(rows):
         row, column = divmod(number, given.across)
-        for side, picture in enumerate(pair):
-            left = column * (cell + GUTTER) + side * (width + GAP)
+        for place, picture in enumerate(pictures):
+            left = column * (cell + GUTTER) + place * (width + GAP)
             sheet.paste(picture, (left, row * (height + GAP)))
     sheet.save(given.output, quality=86)
     print(given.output)
