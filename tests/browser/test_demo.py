@@ -124,8 +124,9 @@ def come_into_view(page: Page, *selectors: str) -> None:
     """Waits until all of these are wholly in view: the page scrolls smoothly."""
     page.wait(
         f"{json.dumps(selectors)}.every(s => {{"
-        "const b = document.querySelector(s)?.getBoundingClientRect(); return b?.width && b.top >= 0"
-        "&& b.left >= 0 && b.bottom <= innerHeight && b.right <= innerWidth; })"
+        "const b = document.querySelector(s)?.getBoundingClientRect();"
+        "return b?.width && b.top >= 0 && b.left >= 0"
+        "&& b.bottom <= innerHeight && b.right <= innerWidth; })"
     )
 
 
