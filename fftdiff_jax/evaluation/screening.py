@@ -75,20 +75,28 @@ def screen(
     sampler = jax.jit(make_restored(make_method(config), sampling_config))
     count = max(sampling_config.draws, 1)
     draws = np.stack([_draw(sampler, params, crops.rainy, number) for number in range(count)])
-    mean = draws.mean(axis=0)
-    scores: dict[str, Any] = score_crops(mean, crops.clean)
+    scores = score_draws(draws, crops.clean)
     if sampling_config.draws == 0:
         restorer = Restorer(params, dataclasses.replace(config, sampling=sampling_config))
         cut = [centre_crop(restorer(photo), crops.clean.shape[1]) for photo in crops.whole]
         psnr_y = mean_scores(np.stack(cut), crops.clean, [SCORES["psnr_y"]])
         scores["whole_psnr_y"] = psnr_y["psnr_y"]
-    clean = [realism.features(photo) for photo in crops.clean]
-    scores |= realism.compare([realism.features(photo) for photo in to_uint8(mean)], clean)
+    return scores
+
+
+def score_draws(
+    draws: Float[np.ndarray, "d n s s 3"], clean: UInt8[np.ndarray, "n s s 3"]
+) -> dict[str, Any]:
+    """What `screen` says of draws of crops, in [0, 1], however they were made."""
+    mean = draws.mean(axis=0)
+    scores: dict[str, Any] = score_crops(mean, clean)
+    features = [realism.features(photo) for photo in clean]
+    scores |= realism.compare([realism.features(photo) for photo in to_uint8(mean)], features)
     if len(draws) > 1:
-        alone = realism.compare([realism.features(photo) for photo in to_uint8(draws[0])], clean)
+        alone = realism.compare([realism.features(photo) for photo in to_uint8(draws[0])], features)
         scores |= {f"draw_{k}": v for k, v in alone.items()}
-        scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], crops.clean).items()}
-        scores |= spread_against_error(draws, crops.clean.astype(np.float32) / 255)
+        scores |= {f"draw_{k}": v for k, v in score_crops(draws[0], clean).items()}
+        scores |= spread_against_error(draws, clean.astype(np.float32) / 255)
     return scores
 
 
