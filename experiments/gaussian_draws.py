@@ -9,23 +9,17 @@ as `compare` scores draws.
 
 from __future__ import annotations
 
+import argparse
 import json
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from absl import app, flags
 from jaxtyping import Complex, Float
 
 from fftdiff_jax import Restorer
 from fftdiff_jax.commands import shared
 from fftdiff_jax.evaluation import screening
 from fftdiff_jax.method import spectra
-
-_MANIFEST = flags.DEFINE_string("manifest", None, "a CSV with the splits train and val")
-_CHECKPOINT = flags.DEFINE_string("weights", None, "a run or a file; left out: those in the box")
-_LIMIT = flags.DEFINE_integer("limit", 32, "crops to measure on, and to score", lower_bound=1)
-_DRAWS = flags.DEFINE_integer("draws", 8, "draws a crop", lower_bound=2)
 
 SIDE = 192
 RINGS = 64  # of frequencies, from 0 to the corner
@@ -64,22 +58,26 @@ def best_photos(restorer: Restorer, crops: screening.Crops) -> Float[np.ndarray,
     return np.stack([restorer(crop.astype(np.float32) / 255) for crop in crops.rainy])
 
 
-def main(_: list[str]) -> None:
+def main() -> None:
     """Prints the scores."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--manifest", required=True, help="a CSV with the splits train and val")
+    parser.add_argument("--checkpoint", help="left out: the weights in the box")
+    parser.add_argument("--limit", type=int, default=32, help="crops to measure on, and to score")
+    parser.add_argument("--draws", type=int, default=8, help="of each crop, 2 or more")
+    given = parser.parse_args()
     shared.prepare_jax("")
-    manifest = shared.require("manifest", _MANIFEST.value)
-    restorer = shared.open_restorer(_CHECKPOINT.value)
+    restorer = shared.open_restorer(given.checkpoint)
     train, val = (
-        screening.load_crops(pairs, SIDE, _LIMIT.value)
-        for pairs in (shared.read_pairs(manifest, split) for split in ("train", "val"))
+        screening.load_crops(shared.read_pairs(given.manifest, split), SIDE, given.limit)
+        for split in ("train", "val")
     )
     errors = train.clean.astype(np.float32) / 255 - best_photos(restorer, train)
     roots = error_roots(errors)
     best, rng = best_photos(restorer, val), np.random.default_rng(0)
-    draws = np.stack([draw(best, roots, rng) for _ in range(_DRAWS.value)])
+    draws = np.stack([draw(best, roots, rng) for _ in range(given.draws)])
     print(json.dumps(screening.score_draws(draws, val.clean), indent=1))
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_platforms", "cpu")
-    app.run(main)
+    main()

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from skimage import data
 
+from experiments import gaussian_draws
 from fftdiff_jax.evaluation import screening
 from fftdiff_jax.method import noises
 from fftdiff_jax.metrics import realism
+from fftdiff_jax.metrics.power import spectral_power
 from fftdiff_jax.metrics.scores import score_photos
 
 
@@ -101,3 +103,19 @@ def test_scores_are_those_of_the_metrics(rng):
     for name, value in score_photos(noisy[0], clean[0]).items():
         assert found[name] == pytest.approx(value)
     assert 0 < found["lpips_vgg"] < 2
+
+
+def test_gaussian_draws_have_the_errors_spectrum_and_colours(rng):
+    """Errors of one covariance of R, G and B, strong at low frequencies and weak at high ones."""
+    white = rng.standard_normal((6, gaussian_draws.SIDE, gaussian_draws.SIDE, 3))
+    mixed = white @ np.array([[0.05, 0.03, 0.01], [0, 0.04, 0.02], [0, 0, 0.01]])
+    errors = (mixed + np.roll(mixed, 1, axis=1) + np.roll(mixed, 1, axis=2)) / 3
+    roots = gaussian_draws.error_roots(errors.astype(np.float32))
+    best = np.full(errors.shape, 0.5, np.float32)
+    drawn = gaussian_draws.draw(best, roots, rng) - best
+    ring = gaussian_draws.ring_of()
+    power = [spectral_power(x).mean(axis=0) for x in (errors, drawn)]
+    by_ring = [np.bincount(ring.ravel(), p.ravel())[1:] for p in power]  # the lowest is of few
+    np.testing.assert_allclose(by_ring[1], by_ring[0], rtol=0.15)
+    colours = [np.cov(x.reshape(-1, 3).T) for x in (errors, drawn)]
+    np.testing.assert_allclose(colours[1], colours[0], rtol=0.05, atol=1e-6)
