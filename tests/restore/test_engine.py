@@ -136,7 +136,8 @@ def test_no_seam_can_be_seen(draws, steps, monkeypatch):
         rough.append(np.abs(steps_across).mean(axis=(0, 1, 3)))
     line, more = lines[0] - lines[1], rough[0] - rough[1]
     assert line[fade].max() - line[beside].max() < 0.1  # of a grey level
-    assert more[fade].mean() - more[beside].mean() < 0.25
+    # Two tiles' draws differ where neither knows, so their fade is rougher than the best photo's.
+    assert more[fade].mean() - more[beside].mean() < (0.35 if draws else 0.25)
 
 
 def test_memory_is_that_of_a_row_of_tiles(tiny_restorer, monkeypatch):
