@@ -1,6 +1,6 @@
 """Draws that are the best photo plus Gaussian noise of its error's spectrum: what is to be beaten.
 
-    python -m experiments.gaussian_draws --manifest=rain800.csv --limit=32
+    python -m experiments.gaussian_draws rain800.csv
 
 The noise has the mean power and the covariance of R, G and B that errors of the best photo have at
 each frequency, measured on centre crops of the train split; it is scored on those of the val split,
@@ -9,8 +9,8 @@ as `compare` scores draws.
 
 from __future__ import annotations
 
-import argparse
 import json
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -23,6 +23,8 @@ from fftdiff_jax.method import spectra
 
 SIDE = 192
 RINGS = 64  # of frequencies, from 0 to the corner
+CROPS = 32  # of each split
+DRAWS = 8  # of each crop
 
 
 def ring_of() -> np.ndarray:
@@ -58,26 +60,22 @@ def best_photos(restorer: Restorer, crops: screening.Crops) -> Float[np.ndarray,
     return np.stack([restorer(crop.astype(np.float32) / 255) for crop in crops.rainy])
 
 
-def main() -> None:
-    """Prints the scores."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--manifest", required=True, help="a CSV with the splits train and val")
-    parser.add_argument("--checkpoint", help="left out: the weights in the box")
-    parser.add_argument("--limit", type=int, default=32, help="crops to measure on, and to score")
-    parser.add_argument("--draws", type=int, default=8, help="of each crop, 2 or more")
-    given = parser.parse_args()
+def main(manifest: str) -> None:
+    """Prints the scores of the weights in the box."""
     shared.prepare_jax("")
-    restorer = shared.open_restorer(given.checkpoint)
+    restorer = Restorer.pretrained()
     train, val = (
-        screening.load_crops(shared.read_pairs(given.manifest, split), SIDE, given.limit)
+        screening.load_crops(shared.read_pairs(manifest, split), SIDE, CROPS)
         for split in ("train", "val")
     )
     errors = train.clean.astype(np.float32) / 255 - best_photos(restorer, train)
     roots = error_roots(errors)
     best, rng = best_photos(restorer, val), np.random.default_rng(0)
-    draws = np.stack([draw(best, roots, rng) for _ in range(given.draws)])
+    draws = np.stack([draw(best, roots, rng) for _ in range(DRAWS)])
     print(json.dumps(screening.score_draws(draws, val.clean), indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -30,7 +30,7 @@ from fftdiff_jax.metrics import calibration, frozen, realism
 from fftdiff_jax.metrics.scores import SCORES, measured, score_photos
 from fftdiff_jax.pixels import centre_crop, to_uint8
 from fftdiff_jax.restore.shards import deal, file_size
-from fftdiff_jax.restore.tiling import choose_side
+from fftdiff_jax.restore.tiling import choose_side, overlap_of
 
 SHOWN_SIDE = 480  # pixels of a photo's middle in before_after.png
 
@@ -140,9 +140,10 @@ def _score_missing(
     own = [row for row, shard in zip(rows, shards, strict=True) if shard == index]
     todo = [row for row in own if row.number not in done]
     # The first call of each size of tiles compiles: that is no part of the time a photo takes.
-    for side in {choose_side(*photo_size(str(row.rainy))) for row in todo}:
+    draws = min(settings.draws or 0, 1)
+    sizes = {photo_size(str(row.rainy)) for row in todo}
+    for side in {choose_side(*size, overlap_of(draws)) for size in sizes}:
         blank = np.zeros((side, side, 3), np.uint8)
-        draws = min(settings.draws or 0, 1)
         restorer.sample_float(blank, draws=draws, steps=settings.steps, seed=settings.seed)
     bar = tqdm(todo, desc="evaluate", unit="photo", disable=not settings.progress)
     total_gain = 0.0

@@ -100,8 +100,9 @@ class Engine:
           UserError: what the network makes of the photo is not finite.
         """
         height, width = photo.shape[:2]
-        side = tiling.choose_side(height, width)
-        plan = tiling.Plan(height, width, side, self.method.stride)
+        overlap = tiling.overlap_of(len(draws))
+        side = tiling.choose_side(height, width, overlap)
+        plan = tiling.Plan(height, width, side, self.method.stride, overlap)
         padded = tiling.pad(photo, side, self.method.stride)
         passes = len(draws) if self.method.first is None else 1 + len(draws) * steps
         count = _counter(watch, passes * len(plan.rows) * len(plan.columns), height * width)

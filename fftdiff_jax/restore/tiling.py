@@ -23,6 +23,9 @@ Rows = Iterator[tuple[int, Float[np.ndarray, "n r w c"]]]
 
 SIDES = (128, 192, 384)  # of the square tiles, in pixels
 OVERLAP = 40  # pixels that neighbouring tiles share at least
+# The same where draws are made. A state's noise is shaped by the spectrum of its whole tile, which
+# takes opposite borders for neighbours: a draw is itself only some 40 pixels further in.
+DRAW_OVERLAP = 96
 FADE = 20  # pixels in the middle of these over which they are blended; the outer ones are not used
 
 
@@ -37,18 +40,23 @@ class Tiles(NamedTuple):
 Watch = Callable[[Tiles], None]
 
 
-def choose_side(height: int, width: int) -> int:
+def overlap_of(draws: int) -> int:
+    """Pixels that neighbouring tiles share at least, where so many draws are made."""
+    return DRAW_OVERLAP if draws else OVERLAP
+
+
+def choose_side(height: int, width: int, overlap: int = OVERLAP) -> int:
     """The side of the tiles that cover a photo with the fewest pixels; the largest of equals."""
 
     def pixels(side: int) -> int:
-        return tile_count(height, side) * tile_count(width, side) * side * side
+        return tile_count(height, side, overlap) * tile_count(width, side, overlap) * side * side
 
     return min(sorted(SIDES, reverse=True), key=pixels)
 
 
-def tile_count(length: int, side: int) -> int:
+def tile_count(length: int, side: int, overlap: int = OVERLAP) -> int:
     """How many tiles cover `length` pixels in one direction."""
-    return 1 + max(0, -(-(length - side) // (side - OVERLAP)))
+    return 1 + max(0, -(-(length - side) // (side - overlap)))
 
 
 def padded_length(length: int, side: int, stride: int) -> int:
@@ -56,7 +64,9 @@ def padded_length(length: int, side: int, stride: int) -> int:
     return max(side, length + -length % stride)
 
 
-def tile_weights(length: int, side: int, stride: int) -> dict[int, Float[np.ndarray, " t"]]:
+def tile_weights(
+    length: int, side: int, stride: int, overlap: int = OVERLAP
+) -> dict[int, Float[np.ndarray, " t"]]:
     """Starts of evenly spread tiles that cover `length` pixels, and each one's blending weights.
 
     The weights of all tiles add up to 1 at every pixel: a raised cosine in the middle of what
@@ -65,7 +75,7 @@ def tile_weights(length: int, side: int, stride: int) -> dict[int, Float[np.ndar
     starts are multiples of `stride`.
     """
     # Starts are multiples of the stride, so that is how far apart they can be.
-    step = (side - OVERLAP) // stride * stride
+    step = (side - overlap) // stride * stride
     count = 1 + max(0, -(-(length - side) // step))
     last = (length - side) // stride
     starts = [stride * (i * last // max(count - 1, 1)) for i in range(count)]
@@ -100,12 +110,14 @@ class Plan:
       rows, columns: starts of the tiles, and each one's blending weights.
     """
 
-    def __init__(self, height: int, width: int, side: int, stride: int) -> None:
+    def __init__(
+        self, height: int, width: int, side: int, stride: int, overlap: int = OVERLAP
+    ) -> None:
         """Of a photo of height x width pixels."""
         self.side = side
         self.height, self.width = (padded_length(n, side, stride) for n in (height, width))
-        self.rows = tile_weights(self.height, side, stride)
-        self.columns = tile_weights(self.width, side, stride)
+        self.rows = tile_weights(self.height, side, stride, overlap)
+        self.columns = tile_weights(self.width, side, stride, overlap)
 
 
 class Blend:

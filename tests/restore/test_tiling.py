@@ -16,10 +16,12 @@ from fftdiff_jax.restore import tiling
     length=st.integers(1, 3000),
     side=st.sampled_from(tiling.SIDES),
     stride=st.sampled_from([2, 4, 8, 16, 32]),
+    draws=st.integers(0, 1),
 )
-def test_tiles_cover_a_length_and_their_weights_add_up_to_one(length, side, stride):
+def test_tiles_cover_a_length_and_their_weights_add_up_to_one(length, side, stride, draws):
+    overlap = tiling.overlap_of(draws)
     padded = tiling.padded_length(length, side, stride)
-    weights = tiling.tile_weights(padded, side, stride)
+    weights = tiling.tile_weights(padded, side, stride, overlap)
     total = np.zeros(padded)
     for start, window in weights.items():
         assert window.min() >= 0
@@ -28,14 +30,16 @@ def test_tiles_cover_a_length_and_their_weights_add_up_to_one(length, side, stri
     starts = list(weights)
     assert padded >= length
     assert (starts[0], starts[-1]) == (0, padded - side)
-    assert all(np.diff(starts) <= side - tiling.OVERLAP)
+    assert all(np.diff(starts) <= side - overlap)
     assert all(start % stride == 0 for start in starts)  # the network's grid is the same in all
 
 
+@pytest.mark.parametrize("draws", [0, 2])
 @pytest.mark.parametrize("side", tiling.SIDES)
-def test_what_a_tile_sees_at_its_border_is_not_used(side):
-    unused = (tiling.OVERLAP - tiling.FADE) // 2
-    weights = tiling.tile_weights(4000, side, 8)
+def test_what_a_tile_sees_at_its_border_is_not_used(side, draws):
+    overlap = tiling.overlap_of(draws)
+    unused = (overlap - tiling.FADE) // 2
+    weights = tiling.tile_weights(4000, side, 8, overlap)
     for start, window in weights.items():
         assert start == 0 or (window[:unused] == 0).all()
         assert start + side == 4000 or (window[side - unused :] == 0).all()

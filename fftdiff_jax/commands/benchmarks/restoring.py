@@ -54,14 +54,14 @@ def measure_restoring(
         "spread": timing.spread(seconds),
         "flops": counted,
         "share_of_matmul": statistics.median(shares) if shares else None,
-        "tiled_pixels": tiled_pixels(config, height, width) / (height * width),
+        "tiled_pixels": tiled_pixels(config, height, width, draws) / (height * width),
     }
 
 
 def best_photo_operations(config: Config, height: int, width: int) -> float:
     """Operations of the convolutions and products of all tiles' first estimates, all looks."""
     method = make_method(config)
-    plan = _plan(config, height, width)
+    plan = _plan(config, height, width, draws=0)
     tile = jnp.zeros((1, plan.side, plan.side, 3))
     params = jax.eval_shape(method.init, jax.random.key(0))
     first = tile_programs.make_first(method, config.sampling)
@@ -69,12 +69,13 @@ def best_photo_operations(config: Config, height: int, width: int) -> float:
     return len(plan.rows) * len(plan.columns) * of_one
 
 
-def tiled_pixels(config: Config, height: int, width: int) -> int:
+def tiled_pixels(config: Config, height: int, width: int, draws: int = 0) -> int:
     """Pixels of all tiles, which overlap."""
-    plan = _plan(config, height, width)
+    plan = _plan(config, height, width, draws)
     return len(plan.rows) * len(plan.columns) * plan.side**2
 
 
-def _plan(config: Config, height: int, width: int) -> tiling.Plan:
-    side = tiling.choose_side(height, width)
-    return tiling.Plan(height, width, side, make_method(config).stride)
+def _plan(config: Config, height: int, width: int, draws: int) -> tiling.Plan:
+    overlap = tiling.overlap_of(draws)
+    side = tiling.choose_side(height, width, overlap)
+    return tiling.Plan(height, width, side, make_method(config).stride, overlap)
