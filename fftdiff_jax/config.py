@@ -64,6 +64,7 @@ class DataConfig:
     # how often a pair takes part for once that a photo without rain does
     pair_repeats: Annotated[int, Range(1, 1000)] = 1
     toned_rain: Share = 0.0  # share of rendered rain that changes the photo's tone as well
+    compressed: Share = 0.0  # share of rendered rain that is saved as JPEG, as shared photos are
     streaks_dir: str = ""  # a folder of masks of photographed streaks; empty: none are rendered
     photographed_rain: Share = 0.25  # share of rendered rain that is made of them
     # loader processes; 0: threads of the training process

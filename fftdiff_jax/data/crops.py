@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 
@@ -65,6 +66,21 @@ def change_tone(
     curves = 255.0 * np.minimum(gains[:, None] * levels**gamma, 1.0)
     table = (curves.T + 0.5).astype(np.uint8)
     return [np.stack([table[photo[..., c], c] for c in range(3)], axis=-1) for photo in photos]
+
+
+def save_as_jpeg(
+    photo: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo as a JPEG of quality 40 to 95 shows it, with blocks that start anywhere."""
+    top, left = rng.integers(8, size=2)
+    padded = np.pad(photo, ((top, 0), (left, 0), (0, 0)), mode="edge")
+    file = io.BytesIO()
+    subsampling = int(rng.choice((0, 2)))  # 4:4:4 and 4:2:0, what cameras and web sites write
+    Image.fromarray(padded).save(
+        file, "JPEG", quality=int(rng.integers(40, 96)), subsampling=subsampling
+    )
+    with Image.open(file) as saved:
+        return np.ascontiguousarray(np.asarray(saved)[top:, left:])
 
 
 def _resize(photo: UInt8[np.ndarray, "h h 3"], side: int) -> UInt8[np.ndarray, "s s 3"]:

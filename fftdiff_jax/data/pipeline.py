@@ -20,7 +20,13 @@ from jaxtyping import Int, UInt8
 
 from fftdiff_jax import config as configuration
 from fftdiff_jax.config import DataConfig
-from fftdiff_jax.data.crops import TURNED_CLEAN, TURNED_RAINY, change_tone, cut_crop
+from fftdiff_jax.data.crops import (
+    TURNED_CLEAN,
+    TURNED_RAINY,
+    change_tone,
+    cut_crop,
+    save_as_jpeg,
+)
 from fftdiff_jax.data.manifest import Manifest
 from fftdiff_jax.data.rain import RainBank
 from fftdiff_jax.data.sources.base import PairSource
@@ -193,7 +199,10 @@ class _Examples:
             return crops[0], crops[0]
         # Rain falls on the last of them: on the photo without any, or on rain that is there.
         if not read or (config.rain_on_rain and rng.random() < config.rain_on_rain):
-            return crops[0], self.bank.render(crops[-1], rng, number)
+            rainy = self.bank.render(crops[-1], rng, number)
+            if config.compressed and rng.random() < config.compressed:
+                rainy = save_as_jpeg(rainy, rng)
+            return crops[0], rainy
         return crops[0], crops[1]
 
 

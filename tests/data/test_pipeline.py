@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fftdiff_jax.config import DataConfig
-from fftdiff_jax.data.crops import change_tone, cut_crop
+from fftdiff_jax.data.crops import change_tone, cut_crop, save_as_jpeg
 from fftdiff_jax.data.manifest import read_manifest, write_manifest
 from fftdiff_jax.data.pairs import evaluation_pairs
 from fftdiff_jax.data.pipeline import epoch_entries, training_batches
@@ -128,6 +128,56 @@ def test_dry_examples_show_the_clean_photo_twice(config, numbered_pairs):
     batches = take(config, numbered_pairs, 20, batch_size=8, seed=3)
     dry = [(b["clean"][i] == b["rainy"][i]).all() for b in batches for i in range(8)]
     assert 0.2 < np.mean(dry) < 0.4
+
+
+def test_compressed_rain_is_rendered_rain_as_jpeg_shows_it(config, numbered_pairs):
+    config = dataclasses.replace(config, rendered_rain=1.0)
+    alone = take(config, numbered_pairs, 4, batch_size=8, seed=3)
+    half = take(
+        dataclasses.replace(config, compressed=0.5), numbered_pairs, 4, batch_size=8, seed=3
+    )
+    same = []
+    for before, after in zip(alone, half, strict=True):
+        np.testing.assert_array_equal(before["clean"], after["clean"])
+        same += [(a == b).all() for a, b in zip(before["rainy"], after["rainy"], strict=True)]
+        assert np.abs(before["rainy"].astype(float) - after["rainy"]).mean() < 12
+    assert 0.2 < np.mean(same) < 0.8
+
+
+def test_pairs_that_were_photographed_are_not_compressed_again(config, numbered_pairs):
+    alone = take(config, numbered_pairs, 2, batch_size=8, seed=3)
+    asked = take(
+        dataclasses.replace(config, compressed=1.0), numbered_pairs, 2, batch_size=8, seed=3
+    )
+    for before, after in zip(alone, asked, strict=True):
+        np.testing.assert_array_equal(before["rainy"], after["rainy"])
+
+
+@given(seed=st.integers(0, 10**6), down=st.integers(1, 39), across=st.integers(1, 39))
+def test_a_photo_saved_as_jpeg_stays_where_it_was(seed, down, across):
+    photo = np.full((40, 40, 3), 60, np.uint8)
+    photo[down:] += 50
+    photo[:, across:] += 80
+    saved = save_as_jpeg(photo, np.random.default_rng(seed)).astype(float).mean(axis=2)
+    assert saved.shape == (40, 40)
+    assert np.diff(saved.mean(axis=1)).argmax() == down - 1
+    assert np.diff(saved.mean(axis=0)).argmax() == across - 1
+
+
+@given(seed=st.integers(0, 10**6), height=st.integers(1, 9), width=st.integers(1, 9))
+def test_the_smallest_photos_can_be_saved_as_jpeg(seed, height, width):
+    grey = np.full((height, width, 3), 128, np.uint8)
+    np.testing.assert_array_equal(save_as_jpeg(grey, np.random.default_rng(seed)), grey)
+
+
+def test_blocks_of_a_jpeg_start_anywhere():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    borders = set()
+    for seed in range(100):
+        saved = save_as_jpeg(noise, np.random.default_rng(seed)).astype(float).mean(axis=2)
+        jumps = np.abs(np.diff(saved, axis=1)).mean(axis=0)[:56].reshape(7, 8).mean(axis=0)
+        borders.add(int(jumps.argmax()))
+    assert len(borders) > 5
 
 
 def test_every_place_and_every_position_comes_up():
