@@ -46,11 +46,11 @@ def get_sweep() -> dict[str, Config]:
         model=ModelConfig(widths=(32, 64, 128), blocks=(1, 2, 4)),
         training=dataclasses.replace(
             long.training,
-            steps=500,
-            batch_size=8,
+            steps=400,
+            batch_size=4,
             muon_rate=0.002,
             warmup_steps=50,
-            decay_steps=200,
+            decay_steps=160,
         ),
     )
     everything = {field: value for lead in LEADS.values() for field, value in lead.items()}
@@ -59,10 +59,10 @@ def get_sweep() -> dict[str, Config]:
         name: dataclasses.replace(base, data=dataclasses.replace(base.data, **(PLAIN | changes)))
         for name, changes in recipes.items()
     }
-    # As many pixels a step in fewer, larger crops.
+    # As many pixels a step in one crop.
     sweep["large_crops"] = dataclasses.replace(
         sweep["none"],
         data=dataclasses.replace(sweep["none"].data, crop_size=192),
-        training=dataclasses.replace(base.training, batch_size=2),
+        training=dataclasses.replace(base.training, batch_size=1),
     )
     return sweep

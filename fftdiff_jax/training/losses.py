@@ -25,6 +25,9 @@ BAND_WEIGHTS = (1.0, 2.0, 2.0, 1.0, 1.0)
 # Of their spectrum: one pattern of random strength, such as a grid, spreads all pixels as it should
 # and one frequency far too much.
 SPECTRUM_WEIGHT = 1.0
+# Of the channels' means. In the other terms they are a small part, and how bright a photo is then
+# spreads several times too far (docs/notebook/screens.md).
+TONE_WEIGHT = 2.0
 DRAW_PERCEPTUAL = (
     0.5  # of the weight of LPIPS in the first estimate's loss: for each of two samples
 )
@@ -73,8 +76,8 @@ def draw_loss(
 ) -> Float[Array, " b"]:
     """How far two samples are from being spread as the truth is: a scoring rule, least if they are.
 
-    The energy score of the photo, of each band of its Laplacian pyramid and of each number of its
-    spectrum, so that every band and frequency is spread for itself, plus a little LPIPS of each
+    The energy score of the photo, of each band of its Laplacian pyramid, of each number of its
+    spectrum and of its tone, so that each of them is spread for itself, plus a little LPIPS of each
     sample.
 
     Args:
@@ -88,6 +91,7 @@ def draw_loss(
     for weight, band in zip(BAND_WEIGHTS, bands, strict=False):
         loss += weight * fair_score(*band)
     loss += SPECTRUM_WEIGHT * fair_score(*map(spectra.to_spectrum, (one, other, clean)))
+    loss += TONE_WEIGHT * fair_score(*(x.mean(axis=(1, 2)) for x in (one, other, clean)))
     if perceptual is not None:
         distances = (lpips.perceptual_distance(perceptual, x, clean) for x in (one, other))
         loss += DRAW_PERCEPTUAL * config.perceptual_weight * sum(distances)

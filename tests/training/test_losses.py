@@ -79,3 +79,22 @@ def test_draws_that_miss_a_band_score_worse_than_ones_that_have_it():
     sampled = losses.draw_loss(config, one, other, truth, None)
     flat = losses.draw_loss(config, mean, mean, truth, None)
     assert float(sampled.mean()) < 0.8 * float(flat.mean())
+
+
+def test_draws_whose_tone_spreads_as_the_truth_does_score_best():
+    """Photos of one tone each and the same texture, which says nothing of their tone."""
+    texture = 0.1 * jax.random.normal(jax.random.key(3), (16, 16, 3))
+
+    def photos(seed, std):
+        tones = std * jax.random.normal(jax.random.key(seed), (4000, 1, 1, 3))
+        return 0.5 + tones + texture
+
+    config, truth = DiffusionConfig(draw_share=1.0), photos(2, 0.03)
+    scores = {
+        std: float(losses.draw_loss(config, photos(0, std), photos(1, std), truth, None).mean())
+        for std in (0.0, 0.015, 0.03, 0.06, 0.15)
+    }
+    assert min(scores, key=scores.__getitem__) == 0.03
+    # Five times too far costs more than tone is of all the other terms together.
+    others = losses.PHOTO_WEIGHT + losses.BAND_WEIGHTS[-1]
+    assert scores[0.15] - scores[0.03] > 1.5 * others * (crps(0.15, 0.03) - crps(0.03, 0.03))
