@@ -26,6 +26,7 @@ PLAIN: dict[str, Any] = {
     "dry": 0.0,
     "toned_rain": 0.0,
     "photographed_rain": 0.0,
+    "compressed": 0.0,
 }
 LEADS: dict[str, dict[str, Any]] = {
     "rescale": {"rescale": 1.5},

@@ -34,6 +34,7 @@ def get_config() -> Config:
             dry=0.08,
             toned_rain=0.2,
             photographed_rain=0.25,
+            compressed=0.3,
         ),
         model=ModelConfig(widths=(48, 96, 192), blocks=(1, 2, 4)),
         diffusion=DiffusionConfig(perceptual_weight=0.1, draw_share=0.0),
