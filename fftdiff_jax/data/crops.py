@@ -79,7 +79,7 @@ def save_as_jpeg(
     Image.fromarray(padded).save(
         file, "JPEG", quality=int(rng.integers(40, 96)), subsampling=subsampling
     )
-    with Image.open(file) as saved:
+    with Image.open(file, formats=("JPEG",)) as saved:
         return np.ascontiguousarray(np.asarray(saved)[top:, left:])
 
 
