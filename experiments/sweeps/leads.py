@@ -7,7 +7,7 @@ r"""What each way of making examples is worth: equal steps from the same weights
 `none` has pairs and rendered rain only, each other name adds one thing to it, and `all` adds
 everything. To score what was trained on sets of other rain, name the runs:
 
-    python -m experiments.compare --checkpoints=leads/none_seed0,leads/all_seed0 \
+    python -m experiments.compare --checkpoints=leads/none-0,leads/all-0 --limit=32 \
         --manifest=other.csv --output=leads_other
 """
 
